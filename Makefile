@@ -1,0 +1,61 @@
+# From a fresh checkout, with python3 (3.11 or later), make and git:
+#
+#   make test     every test (as root, those of the lab too)
+#   make lint     ruff, mypy, import floors
+#   make demo     a sweep of 65 536 addresses in a lab of its own (root)
+#   make bench    beside its peers, on the same lab (root)
+#
+# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder,
+# ARGS='-k cookie -x' goes to pytest.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+export PYTHON VENV
+export PATH := $(PATH):/usr/sbin:/sbin
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+
+.PHONY: help setup lab-packages demo test lint format bench lock clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@.ci/bootstrap
+
+lab-packages:
+	@.ci/lab-packages
+
+# Without its packages the lab's tests are skipped, and say so.
+.PHONY: lab-if-possible
+lab-if-possible:
+	@.ci/lab-packages || true
+
+demo: setup lab-if-possible
+	@GHOSTPORT=$(BIN)/ghostport tests/demo.sh
+
+test: setup lab-if-possible
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup
+	@status=0; \
+	for check in 'ruff check' 'ruff format --check' mypy 'lint-imports --no-cache --no-logo'; do \
+		echo "$$check"; $(BIN)/$$check || status=1; \
+	done; exit $$status
+
+format: setup
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+# Benchmarks are named bench_*.py, so that `make test` does not meet them.
+bench: setup lab-if-possible
+	@$(PY) -m pytest tests/bench -o python_files='bench_*.py' -o timeout=0 -s $(ARGS)
+
+lock:
+	@.ci/lock $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist out ghostport.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find scanner tests -name __pycache__ -type d -prune -exec rm -rf {} +
