@@ -1,0 +1,219 @@
+"""The contracts between the engine and what is plugged into it.
+
+Shapes and units are part of a contract: N packets of one length L travel as an
+`(N, L)` uint8 array, times are int64 nanoseconds since the epoch (wall clock),
+waits are float seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner import model
+from scanner.core.addresses import AddressSet
+
+if TYPE_CHECKING:
+    from scapy.packet import Packet
+
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_ARP = 0x0806
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packets of one length on their way out.
+
+    packets: `(N, L)` uint8, network-layer packets (an IPv4 datagram, an ARP body), no link header.
+    ethertype: what they are, for wires with a link layer.
+    next_hops: `(6,)` uint8 for all, `(N, 6)` for each, or None on a wire without a link layer.
+    """
+
+    packets: NDArray[np.uint8]
+    ethertype: int = ETHERTYPE_IPV4
+    next_hops: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.packets)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a wire accepted of a batch: always its first `len(times)` packets.
+
+    frames: `(M, L')` uint8, the bytes with their link header as a capture would show them;
+        valid until the next `send`.
+    times: `(M,)` int64, wall clock; never later than the moment the frame left, so that
+        no reply can seem older than its probe.
+    """
+
+    frames: NDArray[np.uint8]
+    times: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Captured frames, from a ring or a file: offsets into one buffer, no object per frame.
+
+    buffer: `(B,)` uint8. It may be kernel memory: valid until the next `receive`.
+    starts: `(N,)` int64, where each frame's link header begins.
+    lengths: `(N,)` int64, bytes captured.
+    original_lengths: `(N,)` int64, bytes on the wire (never less than `lengths`).
+    times: `(N,)` int64 nanoseconds, wall clock.
+    link_type: LINKTYPE_ value of https://www.tcpdump.org/linktypes.html, one for all.
+    """
+
+    buffer: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    original_lengths: NDArray[np.int64]
+    times: NDArray[np.int64]
+    link_type: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatistics:
+    """Counters since the wire was opened."""
+
+    sent: int = 0
+    send_refused: int = 0
+    """Packets the kernel had no room for (ENOBUFS, full ring); retries heal them."""
+    received: int = 0
+    receive_dropped: int = 0
+    """Frames the kernel dropped before we could read them (PACKET_STATISTICS)."""
+
+
+class Wire(Protocol):
+    """One way out, and back in. Closing twice is fine; using it closed raises WireError."""
+
+    @property
+    def link_type(self) -> int:
+        """LINKTYPE_ value of the frames that `send` reports and `receive` gives."""
+
+    def send(self, batch: Batch) -> Sent:
+        """Send as much of the batch as there is room for, at once; never block for long.
+
+        Raises WireError where the interface is down or gone.
+        """
+
+    def receive(self, timeout: float) -> Frames:
+        """All frames that have come in; where there are none, wait up to `timeout` seconds.
+
+        Frames this host sent itself are left out as far as the platform can tell them.
+        """
+
+    @property
+    def mac(self) -> bytes | None:
+        """This end's own hardware address, 6 bytes; None where there is no Ethernet."""
+
+    def statistics(self) -> WireStatistics:
+        """Counters so far."""
+
+    def fileno(self) -> int:
+        """For select(2): readable when `receive` has something. -1 where there is none."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """How the kernel would send to some targets.
+
+    interface: by which. source: from which IPv4 address. gateway: through whom, None where directly.
+    ethernet: the link needs the next hop's hardware address. loopback: the targets are this host's own.
+    mtu: in bytes.
+    """
+
+    interface: str
+    source: int
+    gateway: int | None
+    ethernet: bool
+    loopback: bool
+    mtu: int
+
+    @property
+    def on_link(self) -> bool:
+        """Whether each target has a hardware address of its own to be asked for."""
+        return self.ethernet and self.gateway is None
+
+
+class Network(Protocol):
+    """Where a sweep takes place: the machine's own network, or a simulated one."""
+
+    @property
+    def clock(self) -> Clock:
+        """Its time."""
+
+    def routes(
+        self, targets: AddressSet, interface: str | None, source: int | None
+    ) -> list[tuple[Hop | None, AddressSet]]:
+        """Divide targets by how they are reached; None: no route.
+
+        Raises UsageError where there is no such interface, or the source is not an address of ours.
+        """
+
+    def specials(self) -> AddressSet:
+        """Network and broadcast addresses of the links this host is on."""
+
+    def neighbours(self, interface: str) -> dict[int, bytes]:
+        """Hardware addresses that are known already."""
+
+    def open(self, hop: Hop) -> Wire:
+        """A wire on the hop's interface. Raises UsageError without the privilege."""
+
+
+class Clock(Protocol):
+    """The time, as an argument."""
+
+    def wall(self) -> int:
+        """Nanoseconds since the epoch, the clock that frames are stamped with."""
+
+    def steady(self) -> float:
+        """Seconds on a clock that never jumps, for pacing and time-outs."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; the simulated clock moves on instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One way of asking a port, declared as an ordinary Scapy packet.
+
+    name: as plans and messages name it.
+    protocol: the transport it asks for.
+    summary: one line for people.
+    packet: makes the Scapy packet around a payload; addresses, ports, sequence number and
+        checksums are the engine's to fill. Scapy is imported inside, so that declaring costs nothing.
+    payload: what is sent to a port.
+    """
+
+    name: str
+    protocol: model.Protocol
+    summary: str
+    packet: Callable[[bytes], Packet]
+    payload: Callable[[int], bytes]
+
+
+class Reporter(Protocol):
+    """One output format. Records come in order; `close` writes what a format has at its end."""
+
+    def write(self, verdicts: Iterable[model.Verdict]) -> None:
+        """Append records."""
+
+    def close(self) -> None:
+        """Write the end and flush; the stream itself stays open."""
+
+
+class ReporterFactory(Protocol):
+    """How a reporter is made."""
+
+    def __call__(self, stream: IO[bytes]) -> Reporter:
+        """A reporter that writes to a binary stream."""

@@ -1,0 +1,105 @@
+"""What every floor speaks of: verdicts, their states and reasons, and the errors.
+
+Frozen values only. This file does not know how a verdict comes about; the rules
+are in `scanner.core.rules`, the words are nmap's.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+import msgspec
+
+
+class Protocol(enum.StrEnum):
+    """The transport of a probed port."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class State(enum.StrEnum):
+    """What a verdict says of one address, protocol and port."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    FILTERED = "filtered"
+    OPEN_FILTERED = "open|filtered"
+    DOWN = "down"
+
+
+class Reason(enum.StrEnum):
+    """Why a verdict was given, in nmap's words where nmap has one.
+
+    The position in this list is the code by which arrays name a reason.
+    """
+
+    NO_RESPONSE = "no-response"
+    SYN_ACK = "syn-ack"
+    SPLIT_HANDSHAKE_SYN = "split-handshake-syn"
+    RESET = "reset"
+    UDP_RESPONSE = "udp-response"
+    PORT_UNREACH = "port-unreach"
+    NET_UNREACH = "net-unreach"
+    HOST_UNREACH = "host-unreach"
+    PROTO_UNREACH = "proto-unreach"
+    NET_PROHIBITED = "net-prohibited"
+    HOST_PROHIBITED = "host-prohibited"
+    ADMIN_PROHIBITED = "admin-prohibited"
+    TIME_EXCEEDED = "time-exceeded"
+    NO_ARP_RESPONSE = "no-arp-response"
+    NO_ROUTE = "no-route"
+
+
+REASONS: tuple[Reason, ...] = tuple(Reason)
+"""Reasons by code: `REASONS[code]`."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of one target: what is written, printed and handed to library users.
+
+    `ttl`, `rtt_ms` and `responder` belong to the reply that decided and are None where
+    none did. `responder` is who sent that reply: the target itself, or a router.
+    `rtt_ms` is in milliseconds, from the probe that was answered. `tries` counts the
+    probes that left for this target. `time` is ISO 8601 in UTC: of the deciding reply,
+    else of the last probe, else None.
+    """
+
+    ip: str
+    proto: Protocol
+    port: int
+    state: State
+    reason: Reason
+    ttl: int | None = None
+    rtt_ms: float | None = None
+    responder: str | None = None
+    tries: int = 0
+    time: str | None = None
+    service: dict[str, str] | None = None
+
+
+class GhostportError(Exception):
+    """Base of all that this package raises on purpose: one line, and an exit code."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UsageError(GhostportError):
+    """What was asked for cannot be done; the message names it and how to mend it."""
+
+
+class ScopeRefused(GhostportError):
+    """A target lies outside what may be probed."""
+
+    exit_code = 3
+
+
+class WireError(GhostportError):
+    """The wire failed while in use; what was learnt before is kept."""
+
+    exit_code = 4
+
+
+class CaptureError(GhostportError):
+    """A capture, or the plan beside it, cannot be read."""
