@@ -109,10 +109,6 @@ class Wire(Protocol):
         Frames this host sent itself are left out as far as the platform can tell them.
         """
 
-    @property
-    def mac(self) -> bytes | None:
-        """This end's own hardware address, 6 bytes; None where there is no Ethernet."""
-
     def statistics(self) -> WireStatistics:
         """Counters so far."""
 
@@ -125,24 +121,21 @@ class Wire(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """How the kernel would send to some targets.
+    """How a group of targets is reached.
 
-    interface: by which. source: from which IPv4 address. gateway: through whom, None where directly.
-    ethernet: the link needs the next hop's hardware address. loopback: the targets are this host's own.
-    mtu: in bytes.
+    interface: the device packets leave by. source: our address, uint32. gateway: the router's
+    address, None where the targets are reached directly. on_link: the targets are on the
+    interface's own network. loopback: the targets are this machine itself. mac: our own
+    hardware address, None where the device has no Ethernet header. mtu: longest packet in bytes.
     """
 
     interface: str
     source: int
     gateway: int | None
-    ethernet: bool
+    on_link: bool
     loopback: bool
+    mac: bytes | None
     mtu: int
-
-    @property
-    def on_link(self) -> bool:
-        """Whether each target has a hardware address of its own to be asked for."""
-        return self.ethernet and self.gateway is None
 
 
 class Network(Protocol):

@@ -1,0 +1,219 @@
+"""The evidence of a sweep: the capture of what left and what came back, and the plan beside it.
+
+The law: with both files, `ghostport` can say again, without a network, what it said of every
+address. The capture is in the file as soon as it is handed over, so that even a sweep which
+was killed leaves what it did; the plan is written before the first probe leaves, and once
+more when the sweep has ended. This file does not know how a verdict comes about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.capture.pcap import PcapWriter, Received
+from scanner.contracts import Frames, Sent
+from scanner.core.targets import parse_targets
+from scanner.model import CaptureError, Protocol, UsageError
+
+PLAN_FORMAT = "ghostport-plan/1"
+MAX_PLAN = 16 << 20
+"""Bytes that a plan may have."""
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Key = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{2}){1,64}\Z")]
+
+
+class Evidence:
+    """The capture of a sweep, as a file that grows.
+
+    Args:
+        path: the file; what it held is lost.
+        link_type: LINKTYPE_ value of the wire's frames.
+
+    Raises:
+        UsageError: the file cannot be written.
+        CaptureError: it can, but there is no room.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], link_type: int) -> None:
+        try:
+            # Unbuffered: each slice of a sweep is one large write already.
+            self._stream = Path(path).open("wb", buffering=0)  # noqa: SIM115 - closed by close()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(
+                f"{os.fspath(path)}: the evidence cannot be written: {reason}; name a file that can be"
+            ) from None
+        try:
+            self._writer = PcapWriter(self._stream, link_type)
+        except CaptureError:
+            self._stream.close()
+            raise
+
+    def write(
+        self,
+        sent: Sent | None = None,
+        received: Frames | None = None,
+        selection: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Append probes and received frames, merged by time.
+
+        Args:
+            sent: what the wire accepted.
+            received: what it gave.
+            selection: `(K,)` int64, which of those frames to keep; None for all.
+
+        Raises:
+            CaptureError: now or in an earlier call there was no room; the file ends at a whole record.
+        """
+        groups: list[Sent | Received] = []
+        if sent is not None:
+            groups.append(sent)
+        if received is not None:
+            groups.append(Received(received, selection))
+        self._writer.write(groups)
+
+    def close(self) -> None:
+        """Close the file; twice is fine. Raises CaptureError where the disk says so only now."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise CaptureError(
+                f"{self._stream.name}: the capture cannot be written: {error.strerror or error}"
+            ) from None
+
+    def __enter__(self) -> Evidence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep was asked to do, as far as reading its capture back depends on it.
+
+    seed: of the order in which targets were probed.
+    key: hexadecimal, of the cookies in the probes.
+    ports: by transport; a sweep probes each port of each transport at each target.
+    targets, excluded, no_route, on_link: addresses, CIDRs or `first-last` ranges. `targets` are
+        all that got a verdict, `no_route` and `on_link` those among them that had no way out,
+        or were on a link of ours.
+    sources: addresses that probes left from.
+    retries: probes after the first, at most, for a target.
+    wait: seconds that an answer may take.
+    rate: probes a second, at most; None without a bound.
+    started, ended: ISO 8601 in UTC.
+    resolved: whether all of `on_link` were asked for their hardware address, so that silence means absence.
+    complete: whether the sweep came to its end.
+    interfaces: names of the interfaces that probes left by.
+    """
+
+    format: str = PLAN_FORMAT
+    version: str
+    seed: Count
+    key: Key
+    protocols: list[Protocol]
+    ports: dict[Protocol, list[Port]]
+    targets: list[str]
+    excluded: list[str] = []
+    no_route: list[str] = []
+    on_link: list[str] = []
+    sources: list[str] = []
+    retries: Count
+    wait: Seconds
+    rate: Seconds | None
+    started: str
+    ended: str | None = None
+    resolved: bool = False
+    complete: bool = False
+    interfaces: list[str] = []
+
+
+def plan_path(capture_path: str | os.PathLike[str]) -> Path:
+    """Where the plan of a capture is: beside it, with `.json` added to its name."""
+    return Path(f"{os.fspath(capture_path)}.json")
+
+
+def write_plan(capture_path: str | os.PathLike[str], plan: Plan) -> None:
+    """Write the plan beside a capture, whole or not at all; an older one is replaced.
+
+    Raises:
+        CaptureError: that cannot be done; an older plan is still there.
+    """
+    path = plan_path(capture_path)
+    data = msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+    if len(data) > MAX_PLAN:
+        raise CaptureError(f"{path}: the plan would have {len(data)} bytes, more than {MAX_PLAN}")
+    # A name that nobody can have put in the way; os.replace needs it in the same folder.
+    draft = path.with_name(f".{secrets.token_hex(8)}.ghostport")
+    try:
+        try:
+            with draft.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CaptureError(f"{path}: the plan cannot be written: {reason}") from None
+
+
+def read_plan(capture_path: str | os.PathLike[str]) -> Plan | None:
+    """The plan beside a capture, None where there is none.
+
+    Raises:
+        CaptureError: it cannot be read, or is damaged.
+    """
+    path = plan_path(capture_path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_PLAN + 1)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CaptureError(f"{path}: the plan cannot be read: {reason}") from None
+    if len(data) > MAX_PLAN:
+        raise CaptureError(f"{path}: is not a plan: it has more than {MAX_PLAN} bytes")
+    try:
+        return _plan_untrusted(data)
+    except CaptureError as error:
+        raise CaptureError(f"{path}: {error}") from None
+
+
+def _plan_untrusted(data: bytes) -> Plan:
+    """The plan that JSON text holds; what its ranges and ports say has been looked at."""
+    try:
+        plan = msgspec.json.decode(data, type=Plan)
+        if plan.format == PLAN_FORMAT:
+            for texts in (plan.targets, plan.excluded, plan.no_route, plan.on_link, plan.sources):
+                parse_targets(texts)
+    except RecursionError:
+        raise CaptureError("is not a plan: it is nested too deep") from None
+    except (ValueError, UsageError) as error:
+        raise CaptureError(f"is not a plan, or damaged: {error}") from None
+    if plan.format != PLAN_FORMAT:
+        raise CaptureError(f"is not a plan that can be read: its format is not {PLAN_FORMAT}")
+    if set(plan.protocols) != set(plan.ports):
+        raise CaptureError("is damaged: its protocols are not those of its ports")
+    return plan

@@ -1,0 +1,437 @@
+"""Classic pcap files, written and read a batch at a time.
+
+The law: a file that was written ends at a whole record, whatever happened; a file that is
+read may lie in every byte, and costs bounded memory and CaptureError at worst. Frames stay
+in one buffer with offsets into it; no object is made for one of them. This file does not
+know what is in a frame.
+
+The format is draft-ietf-opsawg-pcap, and pcap-savefile(5):
+
+    file header, 24 bytes     magic 4 · major 2 · minor 2 · reserved 8 · snaplen 4 · link type 4
+    record header, 16 bytes   seconds 4 · fraction 4 · bytes captured 4 · bytes on the wire 4
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.contracts import Frames, Sent
+from scanner.model import CaptureError
+
+CHUNK = 4 << 20
+"""Bytes of a file that are looked at together: more would not stay in the processor's cache."""
+
+SNAPLEN = 262_144
+"""Bytes of a frame that are kept; libpcap's MAXIMUM_SNAPLEN."""
+
+MAX_RECORD = 16 << 20
+"""Bytes that a record may hold at most, whatever the file says of itself."""
+
+PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1000),
+    b"\xa1\xb2\xc3\xd4": (">", 1000),
+    b"\x4d\x3c\xb2\xa1": ("<", 1),
+    b"\xa1\xb2\x3c\x4d": (">", 1),
+}
+"""Byte order of a file, and nanoseconds in a unit of its fractions, by its first four bytes."""
+
+_FILE_HEADER = struct.Struct("<IHHiIII")
+_FILE_HEADER_LENGTH = _FILE_HEADER.size
+_RECORD_HEADER_LENGTH = 16
+_NANOSECOND_MAGIC = 0xA1B23C4D
+_VERSION = (2, 4)
+_LINK_TYPE_BITS = 0x03FF_FFFF
+_SECOND = 1_000_000_000
+_LAST_SECOND = (1 << 32) - 1
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Frames that came in, and which of them to write.
+
+    selection: `(K,)` int64 indices into `frames`, None for all.
+    """
+
+    frames: Frames
+    selection: NDArray[np.int64] | None = None
+
+
+class PcapWriter:
+    """Writes a capture with nanosecond times, little endian.
+
+    A buffered stream is bypassed: its raw stream is written, once a call, so that what was
+    recorded is in the file and a failure can be mended there.
+
+    Args:
+        stream: binary and writable; the capture begins at its current position. It stays
+            open, and nobody else may write to it meanwhile.
+        link_type: LINKTYPE_ value of all frames.
+        snaplen: bytes of a frame that are kept.
+
+    Raises:
+        CaptureError: the stream does not take the file header.
+    """
+
+    def __init__(self, stream: IO[bytes], link_type: int, snaplen: int = SNAPLEN) -> None:
+        self._name = _name_of(stream)
+        self._link_type = link_type
+        self._snaplen = snaplen
+        self._failure: str | None = None
+        self._stream: IO[bytes] | io.RawIOBase = stream
+        header = _FILE_HEADER.pack(_NANOSECOND_MAGIC, *_VERSION, 0, 0, snaplen, link_type)
+        try:
+            if isinstance(stream, io.BufferedWriter | io.BufferedRandom):
+                stream.flush()
+                self._stream = stream.raw
+            self._end = self._position()
+            self._emit(memoryview(header), np.array([len(header)]))
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def write(self, groups: Iterable[Sent | Received]) -> None:
+        """Append the frames of all groups, merged by time; frames of one time keep their order.
+
+        Nothing that the groups hold is needed afterwards.
+
+        Raises:
+            CaptureError: the stream failed, now or in an earlier call. The file ends at a
+                whole record if the stream can be truncated.
+            ValueError: frames of another link type, or of a time that the format cannot
+                express (1970 to 2106).
+        """
+        if self._failure is not None:
+            raise CaptureError(self._failure)
+        parts = [part for group in groups if len(part := self._as_frames(group))]
+        if not parts:
+            return
+        records, ends = _records(parts, self._snaplen)
+        try:
+            self._emit(records.data, ends)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _as_frames(self, group: Sent | Received) -> Frames:
+        """Any group as received frames: a batch is a buffer whose frames lie at a fixed stride."""
+        if isinstance(group, Received):
+            frames, chosen = group.frames, group.selection
+            if frames.link_type != self._link_type:
+                raise ValueError(f"frames of link type {frames.link_type}, in a capture of {self._link_type}")
+            if chosen is None:
+                return frames
+            return Frames(
+                frames.buffer,
+                frames.starts[chosen],
+                frames.lengths[chosen],
+                frames.original_lengths[chosen],
+                frames.times[chosen],
+                frames.link_type,
+            )
+        count, length = group.frames.shape
+        lengths = np.full(count, length, dtype=np.int64)
+        starts = np.arange(count, dtype=np.int64) * length
+        return Frames(group.frames.reshape(-1), starts, lengths, lengths, group.times, self._link_type)
+
+    def _emit(self, data: memoryview, ends: NDArray[np.int64]) -> None:
+        """Write all of the data; where that fails, leave no part of a record.
+
+        ends: `(N,)` int64, ascending, where in `data` each record ends.
+        """
+        written = 0
+        try:
+            while written < len(data):
+                written += self._write_some(data[written:])
+        except BaseException:
+            # An interrupt can come between a write and its being counted: ask the file.
+            written = max(written, self._position() - self._end)
+            whole = int(np.searchsorted(ends, written, side="right"))
+            self._end += int(ends[whole - 1]) if whole else 0
+            self._cut()
+            raise
+        self._end += len(data)
+
+    def _write_some(self, data: memoryview) -> int:
+        """Write as much as the stream takes at once, and say how much."""
+        count = self._stream.write(data)
+        if not count:
+            raise BlockingIOError(errno.EAGAIN, "the stream takes nothing more for now")
+        return count
+
+    def _cut(self) -> None:
+        """Truncate the stream after the last whole record. A pipe cannot be; its reader sees the cut."""
+        try:
+            if self._position() > self._end:
+                self._stream.truncate(self._end)
+                self._stream.seek(self._end)
+        except (OSError, ValueError):
+            pass
+
+    def _position(self) -> int:
+        """Where the stream stands, 0 for a pipe."""
+        try:
+            return self._stream.tell()
+        except (OSError, ValueError):
+            return 0
+
+    def _failed(self, error: OSError) -> CaptureError:
+        """Remember a failure, and put it into words."""
+        self._failure = f"{self._name}: the capture cannot be written: {error.strerror or error}"
+        return CaptureError(self._failure)
+
+
+def _records(parts: list[Frames], snaplen: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The records of all frames in time order, and `(N,)` int64 where each one ends."""
+    original = np.concatenate([part.original_lengths for part in parts])
+    lengths = np.minimum(np.concatenate([part.lengths for part in parts]), snaplen)
+    times = np.concatenate([part.times for part in parts])
+    seconds = times // _SECOND
+    if seconds.min() < 0 or seconds.max() > _LAST_SECOND:
+        raise ValueError("a pcap file holds times from 1970 to 2106 only")
+
+    headers = np.empty((len(times), 4), dtype="<u4")
+    headers[:, 0] = seconds
+    headers[:, 1] = times - seconds * _SECOND
+    headers[:, 2] = lengths
+    headers[:, 3] = original
+
+    sizes = lengths + _RECORD_HEADER_LENGTH
+    if np.all(times[1:] >= times[:-1]):
+        ends = np.cumsum(sizes)
+        begins = ends - sizes
+    else:
+        # Parts that are in order each are merged as runs by this sort.
+        order = np.argsort(times, kind="stable")
+        ends = np.cumsum(sizes[order])
+        begins = np.empty_like(ends)
+        begins[order] = ends - sizes[order]
+
+    records = np.empty(int(ends[-1]), dtype=np.uint8)
+    _cells(records, _RECORD_HEADER_LENGTH)[begins] = headers.view(f"V{_RECORD_HEADER_LENGTH}")[:, 0]
+    done = 0
+    for part in parts:
+        these = slice(done, done + len(part))
+        _copy(part.buffer, part.starts, lengths[these], records, begins[these] + _RECORD_HEADER_LENGTH)
+        done += len(part)
+    return records, ends
+
+
+def _copy(
+    source: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    target: NDArray[np.uint8],
+    begins: NDArray[np.int64],
+) -> None:
+    """Copy `lengths` bytes from each of `starts` to each of `begins`, one length at a time.
+
+    The frames of a sweep have few lengths, and NumPy moves cells of one size fastest.
+    """
+    if lengths.min() == lengths.max():
+        runs: list[tuple[int, Any]] = [(int(lengths[0]), slice(None))]
+    else:
+        order = np.argsort(lengths, kind="stable")
+        distinct, firsts = np.unique(lengths[order], return_index=True)
+        runs = list(zip(distinct.tolist(), np.split(order, firsts[1:]), strict=True))
+    for length, chosen in runs:
+        if length:
+            _cells(target, length)[begins[chosen]] = _cells(source, length)[starts[chosen]]
+
+
+def _cells(buffer: NDArray[np.uint8], size: int) -> NDArray[np.void]:
+    """The buffer seen as cells of `size` bytes, one beginning at each byte; no copy."""
+    return np.ndarray(max(0, len(buffer) - size + 1), dtype=f"V{size}", buffer=buffer, strides=(1,))
+
+
+def _name_of(stream: IO[bytes]) -> str:
+    """What to call a stream in an error."""
+    name = getattr(stream, "name", None)
+    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else "capture"
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def read_pcap(
+    stream: IO[bytes],
+    name: str,
+    chunk: int = CHUNK,
+    *,
+    warn: Callable[[str], None] | None = None,
+    head: bytes = b"",
+) -> Iterator[Frames]:
+    """The frames of a capture, some chunks of the file at a time, in file order.
+
+    The file header is read at once, the rest as the iterator goes. Each buffer is the
+    iterator's alone: what it gave stays valid.
+
+    Args:
+        stream: binary; a pipe will do. It stays open.
+        name: what to call it in an error.
+        chunk: bytes to look at together; a longer record is read whole.
+        warn: called with one line where the file is cut off within a record, after all
+            before that has been given. Without it the iterator raises that line instead.
+        head: bytes that have been read from the stream already.
+
+    Raises:
+        CaptureError: not a capture, unreadable, or damaged; names the byte.
+    """
+    window = Window(stream, name, chunk, head)
+    window.slide(0, _FILE_HEADER_LENGTH)
+    order, unit, limit, link_type = _file_header_untrusted(window.data, name)
+    return _read_records_untrusted(window, order, unit, limit, link_type, warn)
+
+
+class Window:
+    """The bytes of a stream that are being looked at, and where in the stream they begin.
+
+    data: what is looked at.
+    offset: of its first byte in the stream.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"") -> None:
+        self.name = name
+        self.data = head
+        self.offset = 0
+        self._stream = stream
+        self._chunk = chunk
+
+    def slide(self, passed: int, least: int) -> None:
+        """Leave `passed` bytes behind and read on, so that at least `least` are there.
+
+        Fewer are there only at the end of the stream. Raises CaptureError where reading fails.
+        """
+        rest = self.data[passed:]
+        self.offset += passed
+        more = read_up_to(self._stream, max(self._chunk, least - len(rest)), self.name)
+        self.data = rest + more
+
+    def cut_off(self, what: str, needed: int, warn: Callable[[str], None] | None) -> None:
+        """Say that the stream ended within something: to `warn`, else as CaptureError."""
+        line = (
+            f"{self.name}: cut off at byte {self.offset + len(self.data)}: the {what} at byte "
+            f"{self.offset} needs {needed} bytes, {len(self.data)} are there"
+        )
+        if warn is None:
+            raise CaptureError(line)
+        warn(line)
+
+
+def read_up_to(stream: IO[bytes], count: int, name: str) -> bytes:
+    """Read `count` bytes, fewer only at the end of the stream; CaptureError where that fails."""
+    pieces: list[bytes] = []
+    try:
+        while count > 0 and (piece := stream.read(count)):
+            pieces.append(piece)
+            count -= len(piece)
+    except OSError as error:
+        raise CaptureError(f"{name}: cannot be read: {error.strerror or error}") from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def columns(
+    buffer: NDArray[np.uint8], starts: NDArray[np.int64], count: int, order: str
+) -> NDArray[np.uint32]:
+    """The first `count` 32-bit words at each of `starts`, as `(N, count)` in the file's byte order."""
+    cells = _cells(buffer, 4 * count)[starts]
+    return cells.view(f"{order}u4").reshape(len(starts), count)
+
+
+def _file_header_untrusted(data: bytes, name: str) -> tuple[str, int, int, int]:
+    """Byte order, nanoseconds a unit, greatest record and link type of a file."""
+    if not data:
+        raise CaptureError(f"{name}: is empty, not a capture")
+    if data[:4] not in PCAP_MAGICS:
+        raise CaptureError(f"{name}: is not a pcap file")
+    if len(data) < _FILE_HEADER_LENGTH:
+        raise CaptureError(f"{name}: cut off at byte {len(data)}, within the file header")
+    order, unit = PCAP_MAGICS[data[:4]]
+    major, minor, _, _, snaplen, link_type = struct.unpack_from(f"{order}HHiIII", data, 4)
+    if (major, minor) != _VERSION:
+        raise CaptureError(f"{name}: is a pcap file of version {major}.{minor}; only 2.4 can be read")
+    return order, unit, min(max(snaplen, SNAPLEN), MAX_RECORD), link_type & _LINK_TYPE_BITS
+
+
+def _read_records_untrusted(
+    window: Window,
+    order: str,
+    unit: int,
+    limit: int,
+    link_type: int,
+    warn: Callable[[str], None] | None,
+) -> Iterator[Frames]:
+    """Frames of the records behind the file header, `limit` bytes each at most."""
+    passed = _FILE_HEADER_LENGTH
+    needed = _RECORD_HEADER_LENGTH
+    while True:
+        if len(window.data) - passed < needed:
+            window.slide(passed, needed)
+            passed = 0
+            if len(window.data) < needed:
+                break
+        starts, end = _walk(window.data, passed, order)
+        buffer = np.frombuffer(window.data, dtype=np.uint8)
+        headers = columns(buffer, starts, 4, order)
+        lengths = headers[:, 2].astype(np.int64)
+        liars = np.flatnonzero(lengths > limit)
+        whole = len(starts)
+        needed = _RECORD_HEADER_LENGTH
+        passed = end
+        if len(liars):
+            whole = int(liars[0])
+        elif end > len(buffer):
+            whole -= 1
+            passed = int(starts[whole])
+            needed += int(lengths[whole])
+        if whole:
+            yield _frames(buffer, starts[:whole], headers[:whole], unit, link_type)
+        if len(liars):
+            raise CaptureError(
+                f"{window.name}: the record at byte {window.offset + int(starts[whole])} claims "
+                f"{lengths[whole]} bytes, more than the {limit} that one may hold; the file is damaged"
+            )
+    if window.data:
+        window.cut_off("record", needed, warn)
+
+
+def _walk(data: bytes, begin: int, order: str) -> tuple[NDArray[np.int64], int]:
+    """Where records begin, whose headers are all there, and where the last of them would end."""
+    starts = array("q")
+    append = starts.append
+    captured = struct.Struct(f"{order}8xI4x").unpack_from
+    last = len(data) - _RECORD_HEADER_LENGTH
+    at = begin
+    while at <= last:
+        append(at)
+        at += _RECORD_HEADER_LENGTH + captured(data, at)[0]
+    return np.frombuffer(starts, dtype=np.int64), at
+
+
+def _frames(
+    buffer: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    headers: NDArray[np.uint32],
+    unit: int,
+    link_type: int,
+) -> Frames:
+    """Frames of whole records; a fraction of a second and more is added up as it stands."""
+    seconds, fractions, lengths, original = headers.T.astype(np.int64)
+    return Frames(
+        buffer=buffer,
+        starts=starts + _RECORD_HEADER_LENGTH,
+        lengths=lengths,
+        original_lengths=np.maximum(original, lengths),
+        times=seconds * _SECOND + fractions * unit,
+        link_type=link_type,
+    )

@@ -1,0 +1,348 @@
+"""Pcapng files, read a batch at a time.
+
+The law is that of `scanner.capture.pcap`: the file may lie in every byte, and costs bounded
+memory and CaptureError at worst. Packets come from enhanced and simple packet blocks; the
+blocks of other kinds are stepped over. This file does not know what is in a frame.
+
+The format is draft-ietf-opsawg-pcapng:
+
+    any block          type 4 · length 4 · body · length 4          (length: of all of it)
+    section header     0x0A0D0D0A · length · byte order 4 · version 2+2 · section length 8 · options
+    interface          1 · length · link type 2 · reserved 2 · snaplen 4 · options
+    simple packet      3 · length · bytes on the wire 4 · data
+    enhanced packet    6 · length · interface 4 · time 8 · bytes captured 4 · bytes on the wire 4 · data
+    option             code 2 · length 2 · value, padded to 4
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, columns
+from scanner.contracts import Frames
+from scanner.model import CaptureError
+
+PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
+"""The first four bytes, in either byte order."""
+
+MAX_INTERFACES = 65_536
+"""Interfaces that one section may have."""
+
+_SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
+_BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
+_LEAST_BLOCK = 12
+_SECTION_HEADER_LENGTH = 28
+_INTERFACE_HEADER_LENGTH = 20
+_SIMPLE_OVERHEAD, _ENHANCED_OVERHEAD = 16, 32
+_END_OF_OPTIONS, _TSRESOL, _TSOFFSET = 0, 9, 14
+_MICROSECONDS = 6
+_SECOND = 1_000_000_000
+_FINEST_BINARY = 34
+"""2**-34 s is finer than a nanosecond, and 2**34 times a second of those fits in 64 bits."""
+_LAST_SECOND = (1 << 63) // _SECOND - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Interface:
+    """What an interface says of its packets.
+
+    A time of `t` units is `t // per_second` seconds past `offset`, and
+    `(t % per_second >> shift) * factor // divisor` nanoseconds.
+    """
+
+    link_type: int
+    snaplen: int
+    offset: int
+    per_second: int
+    shift: int
+    factor: int
+    divisor: int
+
+
+def read_pcapng(
+    stream: IO[bytes],
+    name: str,
+    chunk: int = CHUNK,
+    *,
+    warn: Callable[[str], None] | None = None,
+    head: bytes = b"",
+) -> Iterator[Frames]:
+    """The frames of a capture, some chunks of the file at a time.
+
+    As `scanner.capture.pcap.read_pcap`. Where the packets of a chunk have several link
+    types there is one `Frames` for each, in the order of their first packets, and file order
+    is kept within each. Simple packet blocks carry no time: theirs is 0.
+
+    Raises:
+        CaptureError: not a capture, unreadable, or damaged; names the byte.
+    """
+    window = Window(stream, name, chunk, head)
+    window.slide(0, _LEAST_BLOCK)
+    if not window.data:
+        raise CaptureError(f"{name}: is empty, not a capture")
+    if window.data[:4] != PCAPNG_MAGIC:
+        raise CaptureError(f"{name}: is not a pcapng file")
+    if len(window.data) < _LEAST_BLOCK:
+        raise CaptureError(f"{name}: cut off at byte {len(window.data)}, within the section header")
+    _byte_order(window, 0)
+    return _read_blocks_untrusted(window, warn)
+
+
+def _read_blocks_untrusted(window: Window, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+    """Frames of all sections. Packets are taken by the run, sections and interfaces one by one."""
+    order = "<"
+    interfaces: list[_Interface] = []
+    passed = 0
+    while True:
+        blocks, passed, fault = _packet_run(window, passed, order)
+        if len(blocks):
+            yield from _frames(window, blocks, order, interfaces)
+        if fault:
+            raise CaptureError(fault)
+        data = window.data
+        needed = _LEAST_BLOCK
+        if len(data) - passed >= needed:
+            if data[passed : passed + 4] == PCAPNG_MAGIC:
+                order = _byte_order(window, passed)
+                interfaces = []
+            kind, needed = struct.unpack_from(f"{order}II", data, passed)
+            _check_length(window, passed, needed)
+            if len(data) - passed >= needed:
+                # Only a section or an interface ends a run of packets with the block at hand.
+                block = data[passed : passed + needed]
+                _check_trailer(window, passed, block, order)
+                if kind == _SECTION:
+                    _check_section(window, passed, block, order)
+                else:
+                    interfaces.append(_interface_untrusted(window, passed, block, order))
+                    if len(interfaces) > MAX_INTERFACES:
+                        raise CaptureError(f"{window.name}: has more than {MAX_INTERFACES} interfaces")
+                passed += needed
+                continue
+        window.slide(passed, needed)
+        passed = 0
+        if len(window.data) < needed:
+            break
+    if window.data:
+        window.cut_off("block", needed, warn)
+
+
+def _packet_run(window: Window, begin: int, order: str) -> tuple[NDArray[np.int64], int, str | None]:
+    """Step over blocks up to the next section or interface, or as far as they are there.
+
+    Returns:
+        Where whole blocks begin, `(N,)` int64; where the first block behind them begins; and what
+        is wrong with that one.
+    """
+    data = window.data
+    found = array("q")
+    append = found.append
+    header = struct.Struct(f"{order}II").unpack_from
+    enhanced, single = _ENHANCED, frozenset((_SECTION, _INTERFACE))
+    last = len(data) - _LEAST_BLOCK
+    at = begin
+    while at <= last:
+        kind, length = header(data, at)
+        if kind != enhanced and kind in single:
+            break
+        append(at)
+        if not length:
+            break
+        at += length
+    starts = np.array(found, dtype=np.int64)
+    if not len(starts):
+        return starts, at, None
+
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    lengths = columns(buffer, starts, 2, order)[:, 1].astype(np.int64)
+    liars = np.flatnonzero((lengths < _LEAST_BLOCK) | (lengths > MAX_RECORD) | (lengths % 4 != 0))
+    if len(liars):
+        starts, lengths = starts[: liars[0] + 1], lengths[: liars[0] + 1]
+        at = int(starts[-1])
+    elif at > len(data):
+        at = int(starts[-1])
+    whole = len(starts) - (at == starts[-1])
+    trailers = columns(buffer, starts[:whole] + lengths[:whole] - 4, 1, order)[:, 0]
+    torn = np.flatnonzero(trailers != lengths[:whole])
+    if len(torn):
+        first = int(torn[0])
+        return starts[:first], int(starts[first]), _torn(window, int(starts[first]))
+    fault = _length_fault(window, at, int(lengths[-1])) if len(liars) else None
+    return starts[:whole], at, fault
+
+
+def _frames(
+    window: Window, blocks: NDArray[np.int64], order: str, interfaces: list[_Interface]
+) -> Iterator[Frames]:
+    """Frames of the packet blocks among whole blocks that begin at `blocks`."""
+    buffer = np.frombuffer(window.data, dtype=np.uint8)
+    kinds = columns(buffer, blocks, 1, order)[:, 0]
+    packets = (kinds == _SIMPLE) | (kinds == _ENHANCED)
+    blocks, kinds = blocks[packets], kinds[packets]
+    if not len(blocks):
+        return
+    totals = columns(buffer, blocks, 2, order)[:, 1].astype(np.int64)
+    enhanced = kinds == _ENHANCED
+    room = totals - np.where(enhanced, _ENHANCED_OVERHEAD, _SIMPLE_OVERHEAD)
+    usable = _usable(room >= 0)
+
+    ids = np.zeros(len(blocks), dtype=np.int64)
+    ticks = np.zeros(len(blocks), dtype=np.uint64)
+    lengths = np.zeros(len(blocks), dtype=np.int64)
+    original = np.zeros(len(blocks), dtype=np.int64)
+    timed = np.flatnonzero(enhanced[:usable])
+    fields = columns(buffer, blocks[timed], 7, order).astype(np.uint64)
+    ids[timed] = fields[:, 2]
+    ticks[timed] = fields[:, 3] << np.uint64(32) | fields[:, 4]
+    lengths[timed] = fields[:, 5]
+    original[timed] = fields[:, 6]
+    simple = np.flatnonzero(~enhanced[:usable])
+    if len(simple):
+        original[simple] = columns(buffer, blocks[simple], 3, order)[:, 2]
+        snaplen = interfaces[0].snaplen if interfaces else 0
+        lengths[simple] = np.minimum(original[simple], snaplen) if snaplen else original[simple]
+
+    usable = min(usable, _usable((ids < len(interfaces)) & (lengths <= room)))
+    if usable:
+        chosen, which = np.unique(ids[:usable], return_inverse=True)
+        known = [interfaces[index] for index in chosen]
+        times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), 0)
+        starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
+        link_types = np.array([interface.link_type for interface in known])[which]
+        for link_type, these in _by_value(link_types):
+            yield Frames(
+                buffer=buffer,
+                starts=starts[these],
+                lengths=lengths[these],
+                original_lengths=np.maximum(original[these], lengths[these]),
+                times=times[these],
+                link_type=link_type,
+            )
+    if usable < len(blocks):
+        raise CaptureError(
+            f"{window.name}: the packet block at byte {window.offset + int(blocks[usable])} does not "
+            "hold what it claims, or names an interface that is not there; the file is damaged"
+        )
+
+
+def _usable(sound: NDArray[np.bool_]) -> int:
+    """How many there are before the first that is not sound."""
+    return len(sound) if sound.all() else int(np.argmin(sound))
+
+
+def _by_value(values: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each value with the ascending indices where it stands; values in the order of their first."""
+    distinct, firsts, which = np.unique(values, return_index=True, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(which))[:-1])
+    for index in np.argsort(firsts):
+        yield int(distinct[index]), groups[index]
+
+
+def _nanoseconds(
+    ticks: NDArray[np.uint64], interfaces: list[_Interface], which: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Times since the epoch; those beyond what int64 holds stop at its bounds."""
+
+    def column(values: list[int]) -> NDArray[np.uint64]:
+        return np.array(values, dtype=np.uint64)[which]
+
+    per_second = column([interface.per_second for interface in interfaces])
+    rest = ticks % per_second >> column([interface.shift for interface in interfaces])
+    rest *= column([interface.factor for interface in interfaces])
+    rest //= column([interface.divisor for interface in interfaces])
+    seconds = np.minimum(ticks // per_second, np.uint64(_LAST_SECOND)).astype(np.int64)
+    seconds += np.array([interface.offset for interface in interfaces], dtype=np.int64)[which]
+    times: NDArray[np.int64] = np.clip(seconds, -_LAST_SECOND, _LAST_SECOND) * _SECOND + rest.astype(np.int64)
+    return times
+
+
+def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _Interface:
+    """An interface description block; it is whole."""
+    place = f"{window.name}: the interface at byte {window.offset + at}"
+    if len(block) < _INTERFACE_HEADER_LENGTH:
+        raise CaptureError(f"{place} is too short; the file is damaged")
+    link_type, _, snaplen = struct.unpack_from(f"{order}HHI", block, 8)
+    resolution, offset = _MICROSECONDS, 0
+    position, end = 16, len(block) - 4
+    while position + 4 <= end:
+        code, length = struct.unpack_from(f"{order}HH", block, position)
+        if code == _END_OF_OPTIONS:
+            break
+        value = block[position + 4 : min(position + 4 + length, end)]
+        if len(value) < length:
+            raise CaptureError(f"{place} has an option that does not fit; the file is damaged")
+        if code == _TSRESOL and length == 1:
+            resolution = value[0]
+        elif code == _TSOFFSET and length == 8:
+            offset = struct.unpack(f"{order}q", value)[0]
+        position += 4 + (length + 3 & ~3)
+    exponent = resolution & 0x7F
+    binary = bool(resolution & 0x80)
+    # What counts a second in more units than 64 bits hold; libpcap refuses the same.
+    if exponent > (63 if binary else 19):
+        raise CaptureError(f"{place} has times finer than can be read (if_tsresol {resolution})")
+    return _Interface(
+        link_type=link_type,
+        snaplen=snaplen,
+        offset=max(-_LAST_SECOND, min(offset, _LAST_SECOND)),
+        per_second=(2 if binary else 10) ** exponent,
+        shift=max(0, exponent - _FINEST_BINARY) if binary else 0,
+        factor=_SECOND if binary else 10 ** max(0, 9 - exponent),
+        divisor=2 ** min(exponent, _FINEST_BINARY) if binary else 10 ** max(0, exponent - 9),
+    )
+
+
+def _byte_order(window: Window, at: int) -> str:
+    """The byte order of the section that begins at `at`; twelve bytes of it are there."""
+    order = _BYTE_ORDERS.get(window.data[at + 8 : at + 12])
+    if order is None:
+        raise CaptureError(
+            f"{window.name}: the section at byte {window.offset + at} has no byte order; not a capture, "
+            "or damaged"
+        )
+    return order
+
+
+def _check_section(window: Window, at: int, block: bytes, order: str) -> None:
+    """Refuse a section header of a version that is not known."""
+    place = f"{window.name}: the section at byte {window.offset + at}"
+    if len(block) < _SECTION_HEADER_LENGTH:
+        raise CaptureError(f"{place} is too short; the file is damaged")
+    major, minor = struct.unpack_from(f"{order}HH", block, 12)
+    # 1.2 means the same as 1.0 (draft-ietf-opsawg-pcapng section 4.1).
+    if (major, minor) not in ((1, 0), (1, 2)):
+        raise CaptureError(f"{place} is of pcapng version {major}.{minor}; only 1.0 can be read")
+
+
+def _check_length(window: Window, at: int, length: int) -> None:
+    """Refuse the length of a block that cannot be."""
+    if length < _LEAST_BLOCK or length > MAX_RECORD or length % 4:
+        raise CaptureError(_length_fault(window, at, length))
+
+
+def _check_trailer(window: Window, at: int, block: bytes, order: str) -> None:
+    """Refuse a block whose two lengths differ."""
+    if struct.unpack_from(f"{order}I", block, len(block) - 4)[0] != len(block):
+        raise CaptureError(_torn(window, at))
+
+
+def _length_fault(window: Window, at: int, length: int) -> str:
+    return (
+        f"{window.name}: the block at byte {window.offset + at} claims {length} bytes: that must be a "
+        f"multiple of 4 between {_LEAST_BLOCK} and {MAX_RECORD}; the file is damaged"
+    )
+
+
+def _torn(window: Window, at: int) -> str:
+    return (
+        f"{window.name}: the block at byte {window.offset + at} does not end with its length; "
+        "the file is damaged"
+    )

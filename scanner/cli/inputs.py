@@ -1,0 +1,88 @@
+"""From the words of the command line to values. Every fault is one line that names the word."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.ports import parse_ports
+from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
+from scanner.model import Protocol, UsageError
+from scanner.planning import Request
+
+
+def request_of(arguments: argparse.Namespace) -> Request:
+    """The request that `ghostport sweep` was given. Raises UsageError for what it cannot be."""
+    protocols = tuple(protocol for protocol in Protocol if getattr(arguments, protocol.value))
+    return Request(
+        targets=parse_targets(arguments.targets) | _from_files(arguments.targets_file),
+        ports=parse_ports(arguments.ports),
+        protocols=protocols or tuple(Protocol),
+        excluded=_excluded(arguments),
+        rate=math.inf if arguments.rate == "max" else _number("--rate", arguments.rate),
+        retries=whole_number("--retries", arguments.retries),
+        wait=_number("--wait", arguments.wait),
+        interface=arguments.interface,
+        source=None if arguments.source_ip is None else parse_address(arguments.source_ip),
+    )
+
+
+def whole_number(option: str, text: str) -> int:
+    """A number of digits only."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        msg = f"{option} {text!r}: a whole number from 0 is wanted"
+        raise UsageError(msg)
+    return int(text)
+
+
+def _number(option: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        msg = f"{option} {text!r}: a number is wanted" + (", or max" if option == "--rate" else "")
+        raise UsageError(msg)
+    return value
+
+
+def _excluded(arguments: argparse.Namespace) -> AddressSet:
+    # nmap lets commas part addresses here, where a comma inside an octet means something else.
+    words = itertools.chain.from_iterable(_parted(text) for text in arguments.exclude)
+    return parse_targets(words) | _from_files(arguments.exclude_file)
+
+
+def _parted(text: str) -> list[str]:
+    parts = text.split(",")
+    return parts if all(part.count(".") == 3 for part in parts) else [text]
+
+
+def _from_files(names: Iterable[str]) -> AddressSet:
+    found = AddressSet.empty()
+    for name in names:
+        if name == "-":
+            found |= parse_target_lines(_lines(sys.stdin), "standard input")
+            continue
+        try:
+            # A byte-order mark, as some editors leave, is not part of the first target.
+            with Path(name).open(encoding="utf-8-sig") as stream:
+                found |= parse_target_lines(_lines(stream), name)
+        except OSError as error:
+            msg = f"{name}: cannot be read: {error.strerror}"
+            raise UsageError(msg) from None
+        except ValueError:
+            msg = f"{name}: is not a text file of targets"
+            raise UsageError(msg) from None
+    return found
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Lines of bounded length: one more than is allowed tells the parser of an endless one."""
+    while line := stream.readline(MAX_LINE_LENGTH + 1):
+        yield line

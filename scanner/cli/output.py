@@ -1,0 +1,158 @@
+"""Where records go. A file is opened before anything is sent and takes its name when it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from scanner.contracts import Reporter, ReporterFactory
+from scanner.model import GhostportError, Reason, UsageError
+from scanner.reporters.csv import CsvReporter
+from scanner.reporters.jsonl import JsonlReporter
+from scanner.reporters.terminal import TerminalReporter
+from scanner.reporters.text import TextReporter, summary
+from scanner.result import Choice, Result, Tally, only_open, responders
+
+DONE = 0
+INCOMPLETE = 4
+
+FORMATS: dict[str, ReporterFactory] = {"text": TextReporter, "jsonl": JsonlReporter, "csv": CsvReporter}
+CHOICES: dict[str, Choice | None] = {"all": None, "open": only_open, "responders": responders}
+
+FEW = 64
+"""Answers that the table shows unasked; where there are more, it shows open ports."""
+
+ANSWERS = frozenset(Reason) - {Reason.NO_RESPONSE, Reason.NO_ARP_RESPONSE, Reason.NO_ROUTE}
+"""Reasons that somebody's answer gave."""
+
+
+class OutputError(GhostportError):
+    """Records could not be written where they were to go."""
+
+    exit_code = INCOMPLETE
+
+
+class Records:
+    """The way out, for records and for what is said about them, as the command line wants it.
+
+    With `-o FILE` records go to the file and a table of the responders to standard output; without, either
+    the table or the records take standard output, and what is said goes where records do not.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Open the output. Raises UsageError where that cannot be written."""
+        name: str | None = arguments.output
+        self._name = None if name in {None, "-"} else name
+        self._format: str = arguments.format or _format_of(name)
+        self._show: str | None = arguments.show
+        self._quiet = bool(arguments.quiet)
+        self._records_on_stdout = self._name is None and (self._format != "text" or name == "-")
+        self._talk = sys.stderr if self._records_on_stdout else sys.stdout
+        self._target = None if self._name is None else _Target(self._name)
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Say something to people, unless they want quiet."""
+        if not self._quiet:
+            for line in lines:
+                print(line, file=self._talk)
+            self._talk.flush()
+
+    def write(self, result: Result) -> None:
+        """Write the records that were asked for, and tell people what there is.
+
+        Raises:
+            OutputError: the disk is full, say. The records are on standard output instead.
+        """
+        tally = result.tally()
+        if self._target is not None:
+            self._write_file(self._target, result)
+        if self._records_on_stdout:
+            self._write_to(sys.stdout.buffer, result)
+        elif self._target is None or not self._quiet:
+            sys.stdout.flush()
+            self._screen(result, tally)
+        self.tell(summary(tally))
+
+    def _write_file(self, target: _Target, result: Result) -> None:
+        try:
+            self._write_to(target.stream, result)
+            target.finish()
+        except OSError as error:
+            # What was learnt must not be lost with the disk.
+            target.abandon()
+            self._write_to(sys.stdout.buffer, result)
+            msg = f"{self._name}: cannot be written: {error.strerror}; the records are on standard output"
+            raise OutputError(msg) from None
+
+    def _write_to(self, stream: IO[bytes], result: Result) -> None:
+        reporter = FORMATS[self._format](stream)
+        reporter.write(result.verdicts(CHOICES[self._show or "all"]))
+        reporter.close()
+
+    def _screen(self, result: Result, tally: Tally) -> None:
+        """A table for people: what they asked to see, else open ports, and other answers while they are few."""
+        answers = sum(count for (*_, reason), count in tally.items() if reason in ANSWERS)
+        show = self._show or ("responders" if answers <= FEW else "open")
+        reporter: Reporter = (TerminalReporter if sys.stdout.isatty() else TextReporter)(sys.stdout.buffer)
+        reporter.write(result.verdicts(CHOICES[show]))
+        reporter.close()
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._target is not None:
+            self._target.abandon()
+
+
+class _Target:
+    """A file that is written under another name, and put in its place when it is whole."""
+
+    def __init__(self, name: str) -> None:
+        path = Path(name)
+        try:
+            if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+                self._draft = None
+                self.stream: IO[bytes] = path.open("wb")
+            else:
+                if path.exists() and not os.access(path, os.W_OK):
+                    raise PermissionError(13, os.strerror(13))
+                self._draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+                self.stream = self._draft.open("xb")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            msg = f"{name}: cannot be written: {reason}; name another file with -o"
+            raise UsageError(msg) from None
+        self._path = path
+
+    def finish(self) -> None:
+        """All is written: flush, and give the file its name."""
+        self.stream.close()
+        if self._draft is not None:
+            self._draft.replace(self._path)
+            self._draft = None
+
+    def abandon(self) -> None:
+        """Remove what is half done; nothing where it is finished."""
+        try:
+            self.stream.close()
+        except OSError:
+            pass
+        if self._draft is not None:
+            self._draft.unlink(missing_ok=True)
+            self._draft = None
+
+
+def _format_of(name: str | None) -> str:
+    if name is None:
+        return "text"
+    return "csv" if name.lower().endswith(".csv") else "jsonl"

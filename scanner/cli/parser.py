@@ -1,0 +1,108 @@
+"""The words of the command line. Declares them, and imports nothing heavy: `--help` is instant."""
+
+from __future__ import annotations
+
+import argparse
+
+from scanner.cli.version import version
+
+_LAB_HELP = "an isolated network of real hosts on this machine, to try it on (root)"
+_TARGET_HELP = "address, CIDR, 10.0.0.1-10.0.0.20, or octet ranges such as 10.0.0-3.1-254"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; a command's name is left in `command`."""
+    parser = argparse.ArgumentParser(
+        prog="ghostport",
+        description="Sweep a network for a port that nobody uses, and say of every address: open, closed or "
+        "filtered, and why.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ghostport {version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_sweep(commands)
+    _add_read(commands)
+    commands.add_parser("lab", help=_LAB_HELP, add_help=False)
+    return parser
+
+
+def lab_parser() -> argparse.ArgumentParser:
+    """The parser of `ghostport lab`, without its actions, which the lab itself declares."""
+    return argparse.ArgumentParser(prog="ghostport lab", description=_LAB_HELP, allow_abbrev=False)
+
+
+def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="probe targets and classify what answers",
+        description="Probe every target and give each its verdict. Only private, loopback and link-local "
+        "addresses are probed.",
+        epilog="exit codes: 0 done; 2 bad input; 3 a target is out of scope; 4 incomplete, what was learnt is kept",
+        allow_abbrev=False,
+    )
+    what = sweep.add_argument_group("what to probe")
+    what.add_argument("targets", metavar="TARGET", nargs="*", help=_TARGET_HELP)
+    what.add_argument(
+        "--targets-file", metavar="FILE", action="append", default=[], help="more targets; - is standard input"
+    )
+    what.add_argument("-p", "--ports", metavar="PORTS", default="401", help="401,3493,8000-8100 (default: 401)")
+    what.add_argument("--tcp", action="store_true", help="SYN probes (default: both protocols)")
+    what.add_argument("--udp", action="store_true", help="UDP probes")
+    what.add_argument(
+        "--exclude", metavar="TARGET", action="append", default=[], help="do not probe; commas between several"
+    )
+    what.add_argument(
+        "--exclude-file", metavar="FILE", action="append", default=[], help="more that is not probed"
+    )
+    how = sweep.add_argument_group("how")
+    how.add_argument(
+        "--rate", metavar="N", default="10000", help="packets a second, or max (default: 10000)"
+    )
+    how.add_argument(
+        "--retries", metavar="N", default="2", help="probes after the first for the silent (default: 2)"
+    )
+    how.add_argument(
+        "--wait", metavar="SECONDS", default="1", help="longest wait for a reply to one probe (default: 1)"
+    )
+    how.add_argument("--interface", metavar="IF", help="leave by this interface")
+    how.add_argument("--source-ip", metavar="IP", help="leave from this address of ours")
+    how.add_argument("--seed", metavar="N", help="order of the probes (default: at random)")
+    how.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    _add_output(sweep)
+    sweep.add_argument_group("evidence").add_argument(
+        "--evidence", metavar="FILE.pcap", help="write every probe and reply there, the plan beside it as JSON"
+    )
+
+
+def _add_read(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    read = commands.add_parser(
+        "read",
+        help="classify a recorded capture by the same rules",
+        description="Classify what was probed in a capture: a sweep's evidence, or any tool's pcap or pcapng.",
+        epilog="exit codes: 0 done; 2 bad input; 4 incomplete: the sweep, or the file, was cut short",
+        allow_abbrev=False,
+    )
+    read.add_argument("capture", metavar="FILE", help="pcap or pcapng; - is standard input")
+    read.add_argument(
+        "-p", "--ports", metavar="PORTS", help="ports to speak of (default: those of the sweep's plan, else 401)"
+    )
+    _add_output(read)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    output = command.add_argument_group("output")
+    output.add_argument(
+        "--format",
+        choices=("text", "jsonl", "csv"),
+        help="default: text on standard output, jsonl in a file (csv where its name ends so)",
+    )
+    output.add_argument("-o", "--output", metavar="FILE", help="write records there; - is standard output")
+    output.add_argument(
+        "--show",
+        choices=("all", "open", "responders"),
+        help="which targets: all, open ones, or those that anything came back for "
+        "(default: open in text, all in records)",
+    )
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="records and errors only")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="paths and counters as well")

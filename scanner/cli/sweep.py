@@ -1,0 +1,73 @@
+"""`ghostport sweep`: from words to verdicts on the screen and in a file."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from scanner.cli import telling
+from scanner.cli.inputs import request_of, whole_number
+from scanner.cli.output import DONE, INCOMPLETE, Records
+from scanner.cli.progress import ProgressBar
+from scanner.model import GhostportError, WireError
+from scanner.sweeping import Sweep
+from scanner.wire.linux import LinuxNetwork
+
+
+def run_sweep(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
+    request = request_of(arguments)
+    seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
+    sweep = Sweep(request, network=LinuxNetwork(), seed=seed, evidence=arguments.evidence)
+    if arguments.dry_run:
+        for line in telling.dry_run(sweep.plan):
+            print(line)
+        return DONE
+    with Records(arguments) as records:
+        records.tell(telling.about_sweep(sweep.plan, verbose=arguments.verbose))
+        faults: list[str] = []
+        began = time.monotonic()
+        with _interruptible(sweep), ProgressBar(wanted=not arguments.quiet) as bar:
+            sweep.watch = bar.show
+            try:
+                sweep.result()
+            except WireError as error:
+                faults.append(str(error))
+        elapsed = time.monotonic() - began
+        result = sweep.result()
+        try:
+            records.write(result)
+        except GhostportError as error:
+            faults.append(str(error))
+        records.tell(telling.about_result(sweep, result, elapsed, verbose=arguments.verbose))
+        if arguments.evidence is not None:
+            records.tell(telling.about_evidence(arguments.evidence))
+    if sweep.evidence_error is not None:
+        faults.append(f"{sweep.evidence_error}; the evidence is incomplete")
+    if not result.complete:
+        faults.append(f"cut short: {result.unfinished} targets have no verdict")
+    for fault in faults:
+        print(f"ghostport: {fault}", file=sys.stderr)
+    return INCOMPLETE if faults else DONE
+
+
+@contextmanager
+def _interruptible(sweep: Sweep) -> Iterator[None]:
+    """Ctrl-C and a polite kill end the sweep, not the program; a second one does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _frame: object) -> None:
+        sweep.stop()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

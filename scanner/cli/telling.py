@@ -1,0 +1,108 @@
+"""What the command line tells people, as lines of text. Says; decides nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from scanner.core.addresses import AddressSet, format_address
+from scanner.core.ports import format_ports
+from scanner.planning import Path, SweepPlan
+from scanner.result import Result
+from scanner.sweeping import Sweep
+
+_MOST_NAMED = 4
+
+
+def about_sweep(plan: SweepPlan, *, verbose: bool) -> Iterator[str]:
+    """One line on what is about to be swept, and a line on whatever is left out."""
+    yield f"sweeping {_named(plan.addresses)}: {_asked(plan)}"
+    if plan.skipped:
+        yield f"not probed: {_named(plan.skipped)}: network or broadcast addresses of this host's own links"
+    if plan.no_route:
+        yield f"down, no route: {_named(plan.no_route)}"
+    if verbose:
+        yield from map(_path, plan.paths)
+
+
+def dry_run(plan: SweepPlan) -> Iterator[str]:
+    """What would be sent, where, and how long it would take."""
+    request = plan.request
+    yield from about_sweep(plan, verbose=True)
+    tries = request.retries + 1
+    yield f"probes: {plan.probes:,} at first; {plan.probes * tries:,} if every target stayed silent"
+    if math.isinf(request.rate):
+        yield "time: as fast as the kernel carries, and the waiting for replies"
+        return
+    # While nothing has answered, every try is waited for in full; a round that takes longer than that hides it.
+    once = plan.probes / request.rate
+    longest = sum(max(once, request.wait) for _ in range(tries))
+    yield f"time: {_duration(once)} if all answered at once; {_duration(longest)} if nothing did"
+    yield "nothing was sent"
+
+
+def about_result(sweep: Sweep, result: Result, elapsed: float, *, verbose: bool) -> Iterator[str]:
+    """How it went."""
+    statistics = sweep.statistics
+    yield f"{sweep.targets:,} targets in {elapsed:.2f} s; {statistics.sent:,} packets sent"
+    if statistics.send_refused or statistics.receive_dropped:
+        yield (
+            f"kernel drops: {statistics.send_refused:,} on sending, {statistics.receive_dropped:,} on receiving"
+            " (retries heal what they can)"
+        )
+    yield from about_reading(result)
+    if verbose:
+        yield f"frames received: {statistics.received:,}"
+        for name, count in sorted(sweep.unread.items()):
+            yield f"frames not read, {name}: {count:,}"
+
+
+def about_reading(result: Result) -> Iterator[str]:
+    """What was left out of account."""
+    if result.forged:
+        yield f"forged or late replies, ignored: {result.forged:,}"
+
+
+def about_evidence(path: str) -> Iterator[str]:
+    """Where the evidence lies."""
+    yield f"evidence: {path}, its plan: {path}.json; read it back with: ghostport read {path}"
+
+
+def _asked(plan: SweepPlan) -> str:
+    request = plan.request
+    ports = format_ports(request.ports)
+    asked = ", ".join(f"{protocol} {ports}" for protocol in request.protocols)
+    rate = "full rate" if math.isinf(request.rate) else f"{request.rate:g} packets/s"
+    return f"{asked}; {rate}, {request.retries} retries"
+
+
+def _path(path: Path) -> str:
+    hop = path.hop
+    if hop.gateway is not None:
+        through = f"through {format_address(hop.gateway)}"
+    elif hop.loopback:
+        through = "to this host itself"
+    else:
+        through = "on-link"
+    return (
+        f"path: {path.addresses.size:,} addresses by {hop.interface} from {format_address(hop.source)} {through}"
+    )
+
+
+def _named(addresses: AddressSet) -> str:
+    ranges = addresses.ranges()
+    named = [
+        format_address(first) if first == last else f"{format_address(first)}-{format_address(last)}"
+        for first, last in ranges[:_MOST_NAMED]
+    ]
+    more = f" and {len(ranges) - _MOST_NAMED} more ranges" if len(ranges) > _MOST_NAMED else ""
+    count = "1 address" if addresses.size == 1 else f"{addresses.size:,} addresses"
+    return f"{', '.join(named)}{more} ({count})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,40 @@
+"""Reading fields of many packets at once out of one buffer.
+
+Bounds are the caller's business, but kept here too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def gather(buffer: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+    """Copy `width` bytes from each start into the rows of a matrix.
+
+    Bytes past the end of the buffer read as zero; starts must not be negative.
+
+    Returns:
+        `(N, width)` uint8, contiguous.
+    """
+    last = len(buffer) - width
+    if last >= 0:
+        windows = np.lib.stride_tricks.as_strided(
+            buffer, shape=(last + 1, width), strides=(buffer.strides[0],) * 2, writeable=False
+        )
+        if not len(starts) or int(starts.max()) <= last:
+            return windows[starts]
+        rows = windows[np.minimum(starts, last)]
+    else:
+        rows = np.empty((len(starts), width), dtype=np.uint8)
+    for row in np.flatnonzero(starts > last):
+        tail = buffer[starts[row] : starts[row] + width]
+        rows[row] = 0
+        rows[row, : len(tail)] = tail
+    return rows
+
+
+def columns(rows: NDArray[np.uint8], layout: np.dtype[np.void]) -> NDArray[np.void]:
+    """See each row of a contiguous matrix as one header."""
+    seen: NDArray[np.void] = rows.view(layout)[:, 0]
+    return seen

@@ -1,0 +1,109 @@
+"""A lane: one kind of probe over one path, with its flows, schedule and ledger.
+
+What goes out is a batch of packets, what comes in are claims; the loop around it has the sockets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.core.addresses import AddressSet
+from scanner.core.decode import ArpPackets
+from scanner.core.ledger import Ledger, Replies
+from scanner.core.outcomes import Outcomes
+from scanner.core.permutation import shard_size
+from scanner.core.rtt import RoundTrip
+from scanner.core.rules import Claims, Rank, reason_code
+from scanner.core.schedule import Schedule, Selection
+from scanner.core.transport import TransportFlows
+from scanner.model import Reason
+
+
+class Lane:
+    """Probes of one protocol from one source, over one wire.
+
+    Counters: `forged` claims named a task with a wrong cookie; `replies` were genuine; `open` ports.
+    """
+
+    def __init__(
+        self,
+        flows: TransportFlows,
+        *,
+        seed: int,
+        attempts: int,
+        round_trip: RoundTrip,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        """`round_trip` may be shared between lanes over one path."""
+        self.flows = flows
+        self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
+        self.schedule = Schedule(self.ledger, seed, attempts, round_trip.timeout, shard)
+        self._round_trip = round_trip
+        self.replies = 0
+        self.forged = 0
+        self.open = 0
+
+    def stamp(self, selection: Selection) -> NDArray[np.uint8]:
+        """The packets of a selection."""
+        return self.flows.stamp(selection.tasks, selection.attempt)
+
+    def hear(self, claims: Claims, _arp: ArpPackets) -> tuple[NDArray[np.int64], Replies]:
+        """Take in claims.
+
+        Returns:
+            The frames that name a task of this lane, genuine or not (they are evidence), and
+            the replies that changed a verdict.
+        """
+        matched = self.flows.match(claims, self.ledger.tries)
+        genuine = np.flatnonzero(matched.genuine)
+        mine = claims.take(matched.row[genuine])
+        task = matched.task[genuine]
+        rtt = mine.times - self.schedule.sent_at(task, matched.attempt[genuine])
+        # Only the target's own first word measures the path: a router may think for seconds before it
+        # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
+        first = self.ledger.state[task] == Rank.UNANSWERED
+        self._round_trip.observe(rtt[(mine.rank >= Rank.CLOSED) & first])
+        self.replies += len(genuine)
+        self.forged += len(matched.row) - len(genuine)
+        changed = self.ledger.apply(
+            Replies(
+                task=task,
+                rank=mine.rank,
+                reason=mine.reason,
+                ttl=mine.ttl,
+                responder=mine.responder,
+                times=mine.times,
+                rtt=rtt,
+            )
+        )
+        self.open += int(np.count_nonzero(changed.rank == Rank.OPEN))
+        return claims.frame[matched.row], changed
+
+    @property
+    def addresses(self) -> AddressSet:
+        """The addresses asked."""
+        return self.flows.addresses
+
+    def outcomes(self, first: int, last: int) -> Outcomes:
+        """What came of the addresses from `first` to `last`, both included, so far as this shard asked."""
+        ports = len(self.flows.ports)
+        begin = self.addresses.below(first) * ports
+        end = self.addresses.below(last + 1) * ports
+        return self.outcomes_of(np.arange(begin, end))
+
+    def outcomes_of(self, tasks: NDArray[np.int64]) -> Outcomes:
+        """What came of some tasks, in growing order; of those never asked, nothing is said."""
+        tasks = tasks[self.ledger.tries[tasks] > 0]
+        address, port = self.flows.targets(tasks)
+        outcomes = Outcomes.silent(
+            address,
+            np.full(len(tasks), self.flows.protocol, dtype=np.uint8),
+            port,
+            Rank.UNANSWERED,
+            reason_code(Reason.NO_RESPONSE),
+        )
+        outcomes.tries[:] = self.ledger.tries[tasks]
+        outcomes.time[:] = self.schedule.sent_at(tasks, outcomes.tries - 1)
+        outcomes.decide(tasks, self.ledger)
+        return outcomes

@@ -1,0 +1,197 @@
+"""Outcomes: what a sweep or a capture came to, in columns; and the records made of them.
+
+The one place where records are made, so that a sweep and its capture cannot differ in form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Protocol as TypingProtocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.core import decode
+from scanner.core.addresses import AddressSet, format_addresses
+from scanner.core.ledger import Ledger
+from scanner.core.rules import Rank, state_of
+from scanner.model import REASONS, Protocol, Verdict
+
+PROTOCOLS = {decode.TCP: Protocol.TCP, decode.UDP: Protocol.UDP}
+"""Transports by their IP protocol number."""
+
+ABSENT = -1
+"""In a signed column: there is no such fact."""
+
+_ADDRESSES_AT_ONCE = 1 << 16
+_US_PER_MS = 1000
+_NS_PER_US = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """One element a target.
+
+    address: uint32. protocol: uint8. port: uint16. rank: uint8 of `Rank`. reason: uint8.
+    ttl: int16, rtt: int64 ns, responder: int64, time: int64 ns; each ABSENT where there is none.
+    tries: int64.
+    """
+
+    address: NDArray[np.uint32]
+    protocol: NDArray[np.uint8]
+    port: NDArray[np.uint16]
+    rank: NDArray[np.uint8]
+    reason: NDArray[np.uint8]
+    ttl: NDArray[np.int16]
+    rtt: NDArray[np.int64]
+    responder: NDArray[np.int64]
+    tries: NDArray[np.int64]
+    time: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Outcomes:
+        """Some of them."""
+        return Outcomes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    @staticmethod
+    def silent(
+        address: NDArray[np.uint32],
+        protocol: NDArray[np.uint8],
+        port: NDArray[np.uint16],
+        rank: Rank,
+        reason: int,
+    ) -> Outcomes:
+        """Targets of which no reply is known: all of one rank and reason, never tried."""
+        count = len(address)
+        return Outcomes(
+            address=address,
+            protocol=protocol,
+            port=port,
+            rank=np.full(count, rank, dtype=np.uint8),
+            reason=np.full(count, reason, dtype=np.uint8),
+            ttl=np.full(count, ABSENT, dtype=np.int16),
+            rtt=np.full(count, ABSENT, dtype=np.int64),
+            responder=np.full(count, ABSENT, dtype=np.int64),
+            tries=np.zeros(count, dtype=np.int64),
+            time=np.full(count, ABSENT, dtype=np.int64),
+        )
+
+    def decide(self, tasks: NDArray[np.int64], ledger: Ledger) -> None:
+        """Fill in what a ledger decided of some tasks, which are these targets, in growing order."""
+        decided = ledger.decisions_of(tasks)
+        row = np.searchsorted(tasks, decided.task)
+        self.rank[row] = decided.rank
+        self.reason[row] = decided.reason
+        self.ttl[row] = decided.ttl
+        self.rtt[row] = decided.rtt
+        self.responder[row] = decided.responder
+        self.time[row] = decided.times
+
+    def in_order(self) -> Outcomes:
+        """By address, protocol and port."""
+        return self.take(np.lexsort((self.port, self.protocol, self.address)))
+
+    def verdicts(self) -> list[Verdict]:
+        """The records, in this order."""
+        times = np.datetime_as_string(self.time.view("M8[ns]").astype("M8[us]")).tolist()
+        responders = format_addresses(np.maximum(self.responder, 0).astype(np.uint32))
+        return [
+            Verdict(
+                ip=ip,
+                proto=PROTOCOLS[protocol],
+                port=port,
+                state=state_of(rank, PROTOCOLS[protocol]),
+                reason=REASONS[reason],
+                ttl=None if ttl == ABSENT else ttl,
+                rtt_ms=None if rtt == ABSENT else max(rtt, 0) // _NS_PER_US / _US_PER_MS,
+                responder=None if source == ABSENT else responder,
+                tries=tries,
+                time=None if moment == ABSENT else f"{time}Z",
+            )
+            for ip, protocol, port, rank, reason, ttl, rtt, source, responder, tries, moment, time in zip(
+                format_addresses(self.address),
+                self.protocol.tolist(),
+                self.port.tolist(),
+                self.rank.tolist(),
+                self.reason.tolist(),
+                self.ttl.tolist(),
+                self.rtt.tolist(),
+                self.responder.tolist(),
+                responders,
+                self.tries.tolist(),
+                self.time.tolist(),
+                times,
+                strict=True,
+            )
+        ]
+
+    @staticmethod
+    def concatenate(parts: Iterable[Outcomes]) -> Outcomes:
+        """All of several, in order; there must be at least one."""
+        listed = list(parts)
+        return Outcomes(
+            **{
+                field.name: np.concatenate([getattr(part, field.name) for part in listed])
+                for field in fields(Outcomes)
+            }
+        )
+
+
+class OutcomeSource(TypingProtocol):
+    """Something that knows the outcomes of some addresses."""
+
+    @property
+    def addresses(self) -> AddressSet:
+        """Which."""
+
+    def outcomes(self, first: int, last: int) -> Outcomes:
+        """Those of its addresses from `first` to `last`, both included, in any order."""
+
+
+class Absent:
+    """Addresses that were found to be down, or that no route leads to: every port of theirs is `down`."""
+
+    def __init__(self, addresses: AddressSet, ports: Iterable[tuple[int, int]], reason: int) -> None:
+        """`ports`: what would have been asked, as (IP protocol, port)."""
+        self._addresses = addresses
+        pairs = list(ports)
+        self._protocols = np.array([protocol for protocol, _ in pairs], dtype=np.uint8)
+        self._ports = np.array([port for _, port in pairs], dtype=np.uint16)
+        self._reason = reason
+
+    @property
+    def addresses(self) -> AddressSet:
+        """Which."""
+        return self._addresses
+
+    @property
+    def size(self) -> int:
+        """How many verdicts."""
+        return self._addresses.size * len(self._ports)
+
+    def outcomes(self, first: int, last: int) -> Outcomes:
+        """As `OutcomeSource`."""
+        within = self._addresses & AddressSet.of([(first, last)])
+        address = within.chunk(0, within.size)
+        return Outcomes.silent(
+            np.repeat(address, len(self._ports)),
+            np.tile(self._protocols, len(address)),
+            np.tile(self._ports, len(address)),
+            Rank.DOWN,
+            self._reason,
+        )
+
+
+def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
+    """All outcomes by address, protocol and port, a bounded number of addresses at a time."""
+    listed = list(sources)
+    everything = AddressSet.empty()
+    for source in listed:
+        everything |= source.addresses
+    for offset in range(0, everything.size, _ADDRESSES_AT_ONCE):
+        block = everything.chunk(offset, min(_ADDRESSES_AT_ONCE, everything.size - offset))
+        first, last = int(block[0]), int(block[-1])
+        yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()

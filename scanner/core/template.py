@@ -1,0 +1,151 @@
+"""Templates: one packet with holes, stamped out a batch at a time.
+
+A template is what a probe's Scapy packet compiles to: its bytes with the varying fields and the
+checksums zeroed, and where those sit. The constant part of every checksum is summed once
+(RFC 1071); a batch adds only the words that vary. Nothing here is done per packet.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Field(enum.Enum):
+    """A field that differs from packet to packet."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    SOURCE_PORT = "source_port"
+    DESTINATION_PORT = "destination_port"
+    SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """An Internet checksum to fill in.
+
+    offset: where its 16 bits sit.
+    start: first byte covered.
+    stop: first byte not covered any more.
+    constant: added to the sum: the pseudo header's protocol and length (RFC 9293, 3.1), else 0.
+    pseudo_header: the addresses are covered too.
+    zero_means_none: a result of zero is sent as 0xFFFF (UDP, RFC 768).
+    """
+
+    offset: int
+    start: int
+    stop: int
+    constant: int = 0
+    pseudo_header: bool = False
+    zero_means_none: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A network-layer packet with holes.
+
+    packet: the bytes, varying fields and checksums zero.
+    fields: offset and width in bytes of each varying field; offsets are even, widths 2 or 4.
+    checksums: in no order; none covers another.
+    """
+
+    packet: bytes
+    fields: Mapping[Field, tuple[int, int]]
+    checksums: tuple[Checksum, ...] = ()
+
+
+class Stamper:
+    """Stamps batches of a template into one buffer, which is used again for every batch."""
+
+    def __init__(self, template: Template, capacity: int) -> None:
+        """Lay out `capacity` copies of the template."""
+        length = len(template.packet)
+        self._template = template
+        self._rows: NDArray[np.uint8] = np.empty((capacity, length), dtype=np.uint8)
+        self._rows[:] = np.frombuffer(template.packet, dtype=np.uint8)
+        self._columns = {
+            field: self._column(offset, width) for field, (offset, width) in template.fields.items()
+        }
+        self._sums = [
+            (checksum, self._column(checksum.offset, 2), _constant_sum(template.packet, checksum))
+            for checksum in template.checksums
+        ]
+
+    def _column(self, offset: int, width: int) -> NDArray[np.generic]:
+        """One field of every row, as big-endian numbers laid over the bytes."""
+        length = self._rows.shape[1]
+        layout = np.dtype(
+            {"names": ["field"], "formats": [f">u{width}"], "offsets": [offset], "itemsize": length}
+        )
+        column: NDArray[np.generic] = self._rows.view(layout)["field"][:, 0]
+        return column
+
+    @property
+    def capacity(self) -> int:
+        """How many packets a batch may have."""
+        return len(self._rows)
+
+    def stamp(
+        self, count: int, values: Mapping[Field, NDArray[np.unsignedinteger] | int]
+    ) -> NDArray[np.uint8]:
+        """Stamp a batch.
+
+        Args:
+            count: packets in the batch, at most `capacity`.
+            values: for each field of the template a number, or `(count,)` numbers.
+
+        Returns:
+            `(count, L)` uint8, valid until the next call.
+        """
+        words: dict[Field, NDArray[np.uint32] | int] = {}
+        for field, column in self._columns.items():
+            value = values[field]
+            column[:count] = value
+            words[field] = _word_sum(value)
+        for checksum, column, constant in self._sums:
+            total = np.full(count, constant, dtype=np.uint32)
+            for field, (offset, _width) in self._template.fields.items():
+                covered = checksum.start <= offset < checksum.stop
+                address = field in {Field.SOURCE, Field.DESTINATION}
+                if covered or (checksum.pseudo_header and address):
+                    total += np.asarray(words[field], dtype=np.uint32)
+            column[:count] = _finish(total, zero_means_none=checksum.zero_means_none)
+        return self._rows[:count]
+
+
+def _word_sum(value: NDArray[np.unsignedinteger] | int) -> NDArray[np.uint32] | int:
+    """Both 16-bit halves of a number of up to 32 bits, added."""
+    if isinstance(value, int):
+        return (value >> 16) + (value & 0xFFFF)
+    wide = value.astype(np.uint32)
+    if value.dtype.itemsize == np.dtype(np.uint16).itemsize:
+        return wide
+    halves: NDArray[np.uint32] = wide >> np.uint32(16)
+    halves += wide & np.uint32(0xFFFF)
+    return halves
+
+
+def _constant_sum(packet: bytes, checksum: Checksum) -> int:
+    covered = packet[checksum.start : checksum.stop]
+    padded = covered + bytes(len(covered) & 1)
+    total = int(np.frombuffer(padded, dtype=">u2").sum(dtype=np.uint64)) + checksum.constant
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def _finish(total: NDArray[np.uint32], *, zero_means_none: bool) -> NDArray[np.uint32]:
+    # Two folds suffice: a constant and at most eight halves of 16 bits stay below 2**20.
+    for _ in range(2):
+        carry = total >> np.uint32(16)
+        total &= np.uint32(0xFFFF)
+        total += carry
+    np.bitwise_xor(total, np.uint32(0xFFFF), out=total)
+    if zero_means_none:
+        total[total == 0] = 0xFFFF
+    return total

@@ -1,0 +1,179 @@
+"""The engine: the one loop. Pace, send, receive, hear; until nothing is left to wait for.
+
+It knows lanes, wires and time, all of them arguments; not targets, files or people.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
+from scanner.core.arplane import ArpLane
+from scanner.core.decode import decode_untrusted
+from scanner.core.lane import Lane
+from scanner.core.ledger import Replies
+from scanner.core.pacing import TokenBucket
+from scanner.core.rules import Rules
+from scanner.gate import Gate
+
+BATCH = 4096
+"""Most packets handed to a wire at once."""
+
+_LONGEST_WAIT = 0.1
+"""Seconds until the loop looks up again, for an interrupt or a sign of progress."""
+
+_REFUSED_WAIT = 0.001
+"""Seconds to leave the kernel alone when it took nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A lane on its wire.
+
+    next_hops: `(6,)` uint8, the gateway; `(addresses, 6)`, each target's own; None without a link layer.
+    """
+
+    lane: Lane | ArpLane
+    wire: Wire
+    ethertype: int = ETHERTYPE_IPV4
+    next_hops: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Replies that changed verdicts of a lane."""
+
+    lane: Lane | ArpLane
+    replies: Replies
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the wires, for people."""
+
+    probes: int = 0
+    frames: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
+
+
+Recorder = Callable[[Sent | None, Frames, NDArray[np.int64]], None]
+"""Takes a batch that left (or None), frames that came in, and which of them are replies."""
+
+
+class Engine:
+    """Runs flights until they are finished."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        clock: Clock,
+        bucket: TokenBucket,
+        record: Recorder | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`record`: where evidence goes. `stopped`: asked in every turn; True ends the run early."""
+        self._gate = gate
+        self._clock = clock
+        self._bucket = bucket
+        self._record = record
+        self._stopped = stopped
+        self._rules = Rules()
+        self.traffic = Traffic()
+
+    def run(self, flights: Sequence[Flight]) -> Iterator[Heard | None]:
+        """Run flights to their end, or until stopped.
+
+        Yields:
+            What was heard, as it comes; None after each turn, so that a caller can look at counters.
+
+        Raises:
+            WireError: a wire failed. What was heard before stands.
+            ScopeRefused: the gate stopped a packet; it is a fault in this package that it came so far.
+        """
+        wires = list({id(flight.wire): flight.wire for flight in flights}.values())
+        turn = 0
+        while not self._stopped():
+            running = [flight for flight in flights if not flight.lane.schedule.finished(self._clock.steady())]
+            if not running:
+                return
+            sender: Wire | None = None
+            sent: Sent | None = None
+            # One send a turn, each lane in its turn, so that no lane starves and replies are fetched in between.
+            for step in range(len(running)):
+                flight = running[(turn + step) % len(running)]
+                sent = self._send(flight)
+                if sent is not None:
+                    sender = flight.wire
+                    turn += step + 1
+                    break
+            wait = self._wait(running) if sent is None else 0.0 if len(sent.times) else _REFUSED_WAIT
+            patience = _patience(wires, wait)
+            for wire in wires:
+                yield from self._receive(flights, wire, sent if wire is sender else None, patience)
+            yield None
+
+    def _send(self, flight: Flight) -> Sent | None:
+        """Send what a lane may send now; None where that is nothing."""
+        lane = flight.lane
+        limit = min(BATCH, self._bucket.available(self._clock.steady()))
+        selection = lane.schedule.take(limit, self._clock.steady())
+        if selection is None:
+            return None
+        hops = flight.next_hops
+        if hops is not None and hops.ndim > 1 and isinstance(lane, Lane):
+            hops = hops[selection.tasks // len(lane.flows.ports)]
+        sent = self._gate.send(flight.wire, Batch(lane.stamp(selection), flight.ethertype, hops))
+        lane.schedule.sent(selection, sent.times, self._clock.steady())
+        self._bucket.take(len(sent.times))
+        self.traffic.probes += len(sent.times)
+        return sent
+
+    def _wait(self, running: Sequence[Flight]) -> float:
+        """Seconds until a lane wants to be asked again."""
+        now = self._clock.steady()
+        due = min(flight.lane.schedule.due(now) for flight in running)
+        if due <= now:
+            due = self._bucket.due(now)
+        return min(max(0.0, due - now), _LONGEST_WAIT)
+
+    def _receive(
+        self, flights: Sequence[Flight], wire: Wire, sent: Sent | None, patience: float
+    ) -> list[Heard]:
+        """Fetch what a wire has, let its lanes hear it, and record it before anybody acts on it."""
+        frames = wire.receive(patience)
+        replies: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        heard: list[Heard] = []
+        if len(frames):
+            self.traffic.frames += len(frames)
+            decoded = decode_untrusted(
+                frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type
+            )
+            self.traffic.unread.update(decoded.unread)
+            claims = self._rules.claims(decoded)
+            named = []
+            for flight in flights:
+                if flight.wire is wire:
+                    evidence, changed = flight.lane.hear(claims, decoded.arp)
+                    named.append(evidence)
+                    if len(changed.task):
+                        heard.append(Heard(flight.lane, changed))
+            replies = np.unique(np.concatenate(named))
+        if self._record is not None and (sent is not None or len(replies)):
+            self._record(sent, frames, replies)
+        return heard
+
+
+def _patience(wires: Sequence[Wire], wait: float) -> float:
+    """How long `receive` may wait on a wire: where there are several, they are waited for together, here."""
+    if len(wires) == 1:
+        return wait
+    if wait > 0:
+        select.select([wire.fileno() for wire in wires], [], [], wait)
+    return 0.0

@@ -1,0 +1,245 @@
+"""The lab as one thing: up, used, down.
+
+The law: all that a lab is, is found again by its name, in two namespaces and one folder.
+So `up` heals what a killed builder left behind, `down` may be called by anybody and as
+often as they like, and afterwards nothing is left.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from scanner.lab import isolation, listeners, namespaces, nut, processes, ruleset, topology
+from scanner.lab.plan import Expectation, Plan
+from scanner.lab.profiles import Profile, profile_named
+from scanner.lab.truth import Truth
+from scanner.model import Protocol, UsageError
+
+_RUN = Path("/run")
+_FOLDER_PREFIX = "ghostport-lab-"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_READY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of a lab. `profile` and `loss_percent` are None where it is not up."""
+
+    name: str
+    up: bool
+    profile: str | None
+    network: str | None
+    ports: tuple[int, ...]
+    loss_percent: float | None
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a lab's folder remembers of it. It is written last, so it is there when the lab is up."""
+
+    profile: Profile
+    loss_percent: float
+
+
+class Lab:
+    """A prober and a target host, each in a network namespace of its own; as a context manager, up inside.
+
+    profile: a `Profile`, or the name of one.
+    name: labs of different names live side by side; a lab of the same name is the same lab.
+
+    Every method that touches the system needs root, and raises UsageError, one line, where
+    something is missing or fails.
+    """
+
+    def __init__(self, profile: Profile | str = "small", name: str = "demo") -> None:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot name a lab; take up to 32 of a-z, 0-9 and -")
+        self.name = name
+        self.profile = profile_named(profile) if isinstance(profile, str) else profile
+        self.plan = Plan(self.profile)
+        self.prober = f"gp-{name}-prober"
+        self.target = f"gp-{name}-target"
+        self._folder = _RUN / f"{_FOLDER_PREFIX}{name}"
+
+    @classmethod
+    def running(cls, name: str = "demo") -> Self:
+        """The lab of this name that is up, whoever built it."""
+        lab = cls(name=name)
+        return cls(lab._state().profile, name)
+
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        """The names of all labs of which there is anything."""
+        folders = {path.name.removeprefix(_FOLDER_PREFIX) for path in _RUN.glob(f"{_FOLDER_PREFIX}*")}
+        pattern = re.compile(r"gp-(.+)-(?:prober|target)")
+        matches = (pattern.fullmatch(namespace) for namespace in namespaces.names())
+        found = folders | {match[1] for match in matches if match}
+        return tuple(sorted(name for name in found if _NAME.fullmatch(name)))
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    # --- up and down ----------------------------------------------------------------------------
+
+    def up(self) -> None:
+        """Build it, anew where there is one of this name. All its ports listen when this returns."""
+        namespaces.require_privilege()
+        namespaces.ip_program()
+        namespaces.nft_program()
+        if self.plan.ups is not None:
+            nut.require_programs()
+        self.down()
+        try:
+            self._folder.mkdir()
+            self._build_network()
+            self._start_listeners()
+            if self.profile.ups is not None:
+                nut.start(self.target, self.profile.ups, self.profile.ports, self._folder / "nut")
+            self._remember(_State(self.profile, loss_percent=0))
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        """Remove it, and whatever runs in its namespaces; fine where there is nothing."""
+        namespaces.require_privilege()
+        for namespace in (self.prober, self.target):
+            processes.end_all(namespace)
+        for namespace in (self.prober, self.target):
+            namespaces.delete(namespace)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+    def status(self) -> Status:
+        """How it stands. Up means that namespaces, processes and all were found."""
+        namespaces.require_privilege()
+        found = len(namespaces.pids(self.target))
+        try:
+            state = self._state()
+        except UsageError:
+            return Status(self.name, up=False, profile=None, network=None, ports=(), loss_percent=None,
+                          processes=found)  # fmt: skip
+        up = found > 0 and namespaces.exists(self.prober)
+        profile = state.profile
+        return Status(
+            self.name, up, profile.name, profile.network, profile.ports, state.loss_percent, processes=found
+        )
+
+    def set_loss(self, percent: float) -> None:
+        """Lose this share of all packets on the cable, in each direction, from now on; 0 ends it."""
+        if not 0 <= percent < 100:
+            raise UsageError(f"a loss of {percent:g} % is not possible; take 0 to 99")
+        state = self._state()
+        namespaces.nft(self.target, ruleset.loss_rules(percent))
+        self._remember(_State(state.profile, percent))
+
+    # --- in the prober's place ----------------------------------------------------------------
+
+    def run(self, command: Iterable[str], **options: Any) -> subprocess.CompletedProcess[Any]:  # noqa: ANN401
+        """`subprocess.run` in the prober namespace; `options` are its."""
+        self.assert_isolated()
+        return subprocess.run(namespaces.exec_command(self.prober, command), **options)  # noqa: PLW1510
+
+    def popen(self, command: Iterable[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401
+        """`subprocess.Popen` in the prober namespace; `options` are its."""
+        self.assert_isolated()
+        return subprocess.Popen(namespaces.exec_command(self.prober, command), **options)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Move the calling thread into the prober namespace and back; sockets made inside stay there."""
+        self.assert_isolated()
+        with namespaces.entered(self.prober):
+            yield
+
+    def assert_isolated(self) -> None:
+        """Raise UsageError unless the lab is up, and no packet can get out of it."""
+        networks = (topology.ON_LINK, IPv4Network(self._state().profile.network))
+        for namespace, interface in (
+            (self.prober, topology.PROBER_INTERFACE),
+            (self.target, topology.TARGET_INTERFACE),
+        ):
+            out = isolation.way_out(
+                namespaces.ip_json(namespace, "link"),
+                namespaces.ip_json(namespace, "route", "show", "table", "all"),
+                interfaces=("lo", interface),
+                networks=networks,
+            )
+            if out is not None:
+                raise UsageError(
+                    f"{namespace} is not isolated, {out}: nothing runs in it; "
+                    f"build it again: ghostport lab up --name {self.name}"
+                )
+
+    # --- what is true of it -------------------------------------------------------------------
+
+    def truth(self, protocol: Protocol, port: int = 401) -> Truth:
+        """What a sweep of the lab's network must say."""
+        return self.plan.truth(protocol, port)
+
+    def truth_on_link(self, protocol: Protocol, port: int = 401) -> Truth:
+        """What a sweep of the cable's own network must say, on which hosts answer ARP or are not there."""
+        return self.plan.truth_on_link(protocol, port)
+
+    def expected(self, address: str | int, protocol: Protocol, port: int = 401) -> Expectation:
+        """What a sweep must say of one address; UsageError where it is none of the lab's targets."""
+        return self.plan.expected(address, protocol, port)
+
+    # --- how ----------------------------------------------------------------------------------
+
+    def _build_network(self) -> None:
+        for namespace, sysctls in (
+            (self.prober, topology.PROBER_SYSCTLS),
+            (self.target, topology.TARGET_SYSCTLS),
+        ):
+            namespaces.add(namespace)
+            # Before the interfaces, which take their settings from `default`.
+            namespaces.set_sysctls(namespace, sysctls)
+        namespaces.ip_batch(self.prober, [topology.cable_command(self.target)])
+        # The rules before the addresses: nothing is ever seen to behave otherwise.
+        namespaces.nft(self.target, ruleset.behaviour_rules(self.profile))
+        namespaces.ip_batch(self.prober, topology.prober_commands(self.profile))
+        namespaces.ip_batch(self.target, topology.target_commands(self.profile))
+
+    def _start_listeners(self) -> None:
+        wanted, log = self._folder / "listeners.json", self._folder / "listeners.log"
+        wanted.write_bytes(
+            msgspec.json.encode({protocol.value: self.plan.listening(protocol) for protocol in Protocol})
+        )
+        command = [sys.executable, "-I", listeners.__file__]
+        process = processes.start(self.target, command, stdin=wanted, log=log)
+        processes.wait_until(
+            lambda: log.read_bytes() == listeners.READY, process, log=log, seconds=_READY_SECONDS
+        )
+
+    def _remember(self, state: _State) -> None:
+        (self._folder / "lab.json").write_bytes(msgspec.json.encode(state))
+
+    def _state(self) -> _State:
+        try:
+            return msgspec.json.decode((self._folder / "lab.json").read_bytes(), type=_State)
+        except (FileNotFoundError, msgspec.DecodeError):
+            raise UsageError(
+                f"the lab {self.name!r} is not up; run: ghostport lab up --name {self.name}"
+            ) from None
+        except PermissionError:
+            raise UsageError(f"the lab {self.name!r} is root's; run this with sudo") from None

@@ -1,0 +1,172 @@
+"""The labs there are: which behaviour is where. Declared values, nothing computed from the system.
+
+Prefixes and addresses are text, so that a profile can be written to a file and read back
+as it is (`Lab` keeps the profile of a running lab so).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from scanner.lab.behaviours import (
+    RESET_BY_FIREWALL,
+    SILENT,
+    SILENT_ROUTER,
+    TIME_EXCEEDED,
+    UDP_ONLY_SILENT,
+    Behaviour,
+    Route,
+    lossy,
+    rate_limited,
+    refused_by_router,
+    refused_by_target,
+    routed_nowhere,
+)
+from scanner.model import Reason, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A prefix of the lab's network, and what its addresses do."""
+
+    prefix: str
+    behaviour: Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A whole lab. Addresses of `network` in no place are hosts with closed ports, or open ones among them.
+
+    open_tcp, open_udp: how many addresses listen; which, is drawn by `seed` among those in no place.
+    ports: where they listen.
+    ups: the address at which NUT's upsd listens on `ports`, over TCP; None for a lab without.
+    """
+
+    name: str
+    network: str
+    places: tuple[Place, ...]
+    open_tcp: int
+    open_udp: int
+    ports: tuple[int, ...] = (401,)
+    seed: int = 401
+    ups: str | None = None
+
+
+# behaviour, prefix in a /16, prefix in a /22
+_TABLE: tuple[tuple[Behaviour, str, str], ...] = (
+    (SILENT, "10.50.200.0/24", "10.50.2.0/28"),
+    (UDP_ONLY_SILENT, "10.50.202.0/23", "10.50.2.16/28"),
+    (
+        refused_by_target("target-net-unreach", "net-unreachable", Reason.NET_UNREACH),
+        "10.50.204.0/24", "10.50.2.32/28",
+    ),
+    (
+        refused_by_target("target-host-unreach", "host-unreachable", Reason.HOST_UNREACH),
+        "10.50.205.0/24", "10.50.2.48/28",
+    ),
+    (
+        refused_by_target("target-proto-unreach", "prot-unreachable", Reason.PROTO_UNREACH),
+        "10.50.206.0/24", "10.50.2.64/28",
+    ),
+    (
+        refused_by_target("target-port-unreach", "port-unreachable", Reason.PORT_UNREACH),
+        "10.50.207.0/24", "10.50.2.80/28",
+    ),
+    (
+        refused_by_target("target-net-prohibited", "net-prohibited", Reason.NET_PROHIBITED),
+        "10.50.208.0/24", "10.50.2.96/28",
+    ),
+    (
+        refused_by_target("target-host-prohibited", "host-prohibited", Reason.HOST_PROHIBITED),
+        "10.50.209.0/24", "10.50.2.112/28",
+    ),
+    (
+        refused_by_target("target-admin-prohibited", "admin-prohibited", Reason.ADMIN_PROHIBITED),
+        "10.50.210.0/24", "10.50.2.128/28",
+    ),
+    (RESET_BY_FIREWALL, "10.50.211.0/24", "10.50.2.144/28"),
+    (
+        refused_by_router("router-net-unreach", "net-unreachable", Reason.NET_UNREACH),
+        "10.50.212.0/24", "10.50.2.160/28",
+    ),
+    (
+        refused_by_router("router-host-unreach", "host-unreachable", Reason.HOST_UNREACH),
+        "10.50.213.0/24", "10.50.2.176/28",
+    ),
+    (
+        refused_by_router("router-proto-unreach", "prot-unreachable", Reason.PROTO_UNREACH),
+        "10.50.214.0/24", "10.50.2.192/28",
+    ),
+    (
+        refused_by_router("router-port-unreach", "port-unreachable", Reason.PORT_UNREACH),
+        "10.50.215.0/24", "10.50.2.208/28",
+    ),
+    (
+        refused_by_router("router-net-prohibited", "net-prohibited", Reason.NET_PROHIBITED),
+        "10.50.216.0/24", "10.50.2.224/28",
+    ),
+    (
+        refused_by_router("router-host-prohibited", "host-prohibited", Reason.HOST_PROHIBITED),
+        "10.50.217.0/24", "10.50.2.240/28",
+    ),
+    (
+        refused_by_router("router-admin-prohibited", "admin-prohibited", Reason.ADMIN_PROHIBITED),
+        "10.50.218.0/24", "10.50.3.0/28",
+    ),
+    (TIME_EXCEEDED, "10.50.219.0/24", "10.50.3.16/28"),
+    (SILENT_ROUTER, "10.50.220.0/24", "10.50.3.32/28"),
+    (
+        routed_nowhere("route-unreachable", Route.UNREACHABLE, Reason.HOST_UNREACH),
+        "10.50.221.1/32", "10.50.3.49/32",
+    ),
+    (
+        routed_nowhere("route-prohibit", Route.PROHIBIT, Reason.ADMIN_PROHIBITED),
+        "10.50.221.2/32", "10.50.3.50/32",
+    ),
+    (
+        routed_nowhere("route-throw", Route.THROW, Reason.NET_UNREACH),
+        "10.50.221.3/32", "10.50.3.51/32",
+    ),
+)  # fmt: skip
+
+SMALL = Profile(
+    name="small",
+    network="10.50.0.0/22",
+    places=(
+        *(Place(prefix, behaviour) for behaviour, _, prefix in _TABLE),
+        Place("10.50.3.64/28", lossy(10)),
+        Place("10.50.3.80/28", rate_limited(per_second=20, burst=4)),
+    ),
+    open_tcp=50,
+    open_udp=50,
+)
+"""For tests that must be quick: 1 024 addresses."""
+
+FULL = Profile(
+    name="full",
+    network="10.50.0.0/16",
+    places=(
+        *(Place(prefix, behaviour) for behaviour, prefix, _ in _TABLE),
+        Place("10.50.222.0/24", lossy(10)),
+        # What Linux allows itself by default: net.ipv4.icmp_msgs_per_sec and icmp_msgs_burst.
+        Place("10.50.223.0/24", rate_limited(per_second=1000, burst=50)),
+    ),
+    open_tcp=500,
+    open_udp=500,
+)
+"""For benchmarks: 65 536 addresses."""
+
+DEMO = dataclasses.replace(FULL, name="demo", ups="10.50.4.1")
+"""The full lab, and on one address a real UPS server on the port that was meant for it."""
+
+PROFILES = MappingProxyType({profile.name: profile for profile in (SMALL, FULL, DEMO)})
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of this name, or UsageError."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise UsageError(f"there is no lab profile {name!r}; choose one of {', '.join(PROFILES)}") from None

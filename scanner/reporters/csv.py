@@ -1,0 +1,75 @@
+"""Comma-separated values (RFC 4180): a header, then a record a line, absent facts empty.
+
+What a service says of itself is JSON in one cell. A cell that a spreadsheet would compute is
+defused with an apostrophe (https://owasp.org/www-community/attacks/CSV_Injection).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import IO
+
+import msgspec
+
+from scanner.model import Verdict
+from scanner.reporters import encodable, pieces, write_all
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class CsvReporter:
+    """Writes records as comma-separated values, UTF-8; the header even where there are none."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._headed = False
+
+    def write(self, verdicts: Iterable[Verdict]) -> None:
+        """Append records. Raises OSError as the stream does."""
+        self._write_header()
+        for piece in pieces(verdicts):
+            self._write_rows(map(_row, piece))
+
+    def close(self) -> None:
+        """Flush."""
+        self._write_header()
+        self._stream.flush()
+
+    def _write_header(self) -> None:
+        if not self._headed:
+            self._headed = True
+            self._write_rows([Verdict.__struct_fields__])
+
+    def _write_rows(self, rows: Iterable[Iterable[object]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        write_all(self._stream, text.getvalue().encode())
+
+
+def _row(verdict: Verdict) -> tuple[object, ...]:
+    return (
+        _cell(verdict.ip),
+        verdict.proto,
+        verdict.port,
+        verdict.state,
+        verdict.reason,
+        verdict.ttl,
+        verdict.rtt_ms,
+        _cell(verdict.responder),
+        verdict.tries,
+        _cell(verdict.time),
+        None if verdict.service is None else _json(verdict.service),
+    )
+
+
+def _cell(text: str | None) -> str | None:
+    """A text as a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text and text.startswith(_FORMULA) else text
+
+
+def _json(service: dict[str, str]) -> str:
+    """Begins with a brace, so that it is no formula."""
+    texts = {encodable(key): encodable(value) for key, value in service.items()}
+    return msgspec.json.encode(texts).decode()

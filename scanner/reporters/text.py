@@ -1,0 +1,168 @@
+"""Plain text for people: an aligned table, and a line of counts for each port.
+
+The law: what came from the network is escaped, so that it can neither move the cursor nor
+end a line. No colours; a pipe is a good reader. The terminal's reporter takes its words
+from here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import IO
+
+from scanner.model import REASONS, Protocol, Reason, State, Verdict
+from scanner.reporters import pieces, write_all
+
+HEADINGS = ("ADDRESS", "PORT", "STATE", "REASON", "RTT", "TTL", "RESPONDER", "SERVICE")
+"""What `cells` gives."""
+
+ABSENT = "-"
+
+Kind = tuple[Protocol, int, State, Reason]
+"""What targets are counted by."""
+
+_LEAST_WIDTHS = (15, 9, 13, 19, 9, 3, 15, 0)
+_RIGHT = frozenset((HEADINGS.index("RTT"), HEADINGS.index("TTL")))
+_STATES = tuple(State)
+_PROTOCOLS = tuple(Protocol)
+_MOST_TEXT = 200
+
+
+class TextReporter:
+    """Writes records as a table, UTF-8, as many as there are; columns grow but never shrink."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._widths: tuple[int, ...] = _LEAST_WIDTHS
+        self._headed = False
+
+    def write(self, verdicts: Iterable[Verdict]) -> None:
+        """Append records. Raises OSError as the stream does."""
+        for piece in pieces(verdicts):
+            rows = [cells(verdict) for verdict in piece]
+            lengths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            self._widths = tuple(map(max, self._widths, lengths))
+            if not self._headed:
+                self._headed = True
+                rows.insert(0, HEADINGS)
+            write_all(self._stream, "".join(map(self._line, rows)).encode())
+
+    def close(self) -> None:
+        """Flush; without records there is no table."""
+        self._stream.flush()
+
+    def _line(self, row: tuple[str, ...]) -> str:
+        aligned = [
+            cell.rjust(width) if index in _RIGHT else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, self._widths, strict=True))
+        ]
+        return "  ".join(aligned).rstrip() + "\n"
+
+
+def cells(verdict: Verdict) -> tuple[str, ...]:
+    """A record in words, one for each of HEADINGS; a responder only where it is not the target."""
+    elsewhere = verdict.responder is not None and verdict.responder != verdict.ip
+    return (
+        escape(verdict.ip),
+        f"{verdict.port}/{verdict.proto}",
+        verdict.state.value,
+        verdict.reason.value,
+        ABSENT if verdict.rtt_ms is None else milliseconds(verdict.rtt_ms),
+        ABSENT if verdict.ttl is None else str(verdict.ttl),
+        escape(verdict.responder) if elsewhere and verdict.responder else ABSENT,
+        ABSENT if verdict.service is None else service_text(verdict.service),
+    )
+
+
+def escape(text: str) -> str:
+    r"""Text from the network as printable text on one line: `\x1b` for an escape, `\\` for a backslash.
+
+    Whatever Unicode does not call printable is escaped: controls, line and paragraph ends,
+    direction marks, surrogates. Of long text the first part is given.
+    """
+    kept = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
+    if kept.isprintable() and "\\" not in kept:
+        return kept
+    return "".join(map(_escaped, kept))
+
+
+def _escaped(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def service_text(service: Mapping[str, str]) -> str:
+    """What is known of a service, as `key=value key="value with spaces"`."""
+    return " ".join(f"{escape(key)}={_quoted(value)}" for key, value in service.items())
+
+
+def _quoted(value: str) -> str:
+    text = escape(value)
+    if text and not any(character in text for character in ' "='):
+        return text
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+def milliseconds(rtt: float) -> str:
+    """A round-trip time, to about three digits: `0.043 ms`, `1.24 ms`, `12.4 ms`, `124 ms`."""
+    digits = 3 if rtt < 1 else 2 if rtt < 10 else 1 if rtt < 100 else 0
+    return f"{rtt:.{digits}f} ms"
+
+
+class Tally:
+    """Counts targets as their records go by, or takes counts that somebody else made.
+
+    counts: how many targets of each kind.
+    """
+
+    def __init__(self, counts: Mapping[Kind, int] | None = None) -> None:
+        self.counts: Counter[Kind] = Counter(counts or {})
+
+    def add(self, verdict: Verdict) -> None:
+        """Count a record."""
+        self.counts[verdict.proto, verdict.port, verdict.state, verdict.reason] += 1
+
+
+def summary(counts: Mapping[Kind, int]) -> list[str]:
+    """A line for each protocol and port: how many targets have which state, and for which reasons.
+
+    `401/tcp  500 open (syn-ack) · 512 filtered (no-response 256, admin-prohibited 256)`. States come in
+    the order of `State`, reasons by their counts.
+    """
+    ports: dict[tuple[Protocol, int], dict[State, Counter[Reason]]] = {}
+    for (proto, port, state, reason), count in counts.items():
+        if count:
+            ports.setdefault((proto, port), {}).setdefault(state, Counter())[reason] += count
+    names = {key: f"{key[1]}/{key[0]}" for key in ports}
+    width = max(map(len, names.values()), default=0)
+    return [
+        f"{names[key].ljust(width)}  {' · '.join(_states(ports[key]))}"
+        for key in sorted(ports, key=lambda key: (_PROTOCOLS.index(key[0]), key[1]))
+    ]
+
+
+def _states(states: Mapping[State, Counter[Reason]]) -> list[str]:
+    return [
+        f"{thousands(states[state].total())} {state} ({_reasons(states[state])})"
+        for state in _STATES
+        if state in states
+    ]
+
+
+def _reasons(reasons: Counter[Reason]) -> str:
+    if len(reasons) == 1:
+        return next(iter(reasons)).value
+    ordered = sorted(reasons, key=lambda reason: (-reasons[reason], REASONS.index(reason)))
+    return ", ".join(f"{reason} {thousands(reasons[reason])}" for reason in ordered)
+
+
+def thousands(count: int) -> str:
+    """A number in groups of three digits: `64 012`."""
+    return f"{count:,}".replace(",", " ")

@@ -1,0 +1,84 @@
+"""The result of a sweep or of reading a capture: records in order of address, counts, and how it went.
+
+Records are made when they are asked for, a bounded number at a time: a result of millions costs columns only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from scanner.core.outcomes import PROTOCOLS, Outcomes, OutcomeSource, in_address_order
+from scanner.core.rules import Rank, state_of
+from scanner.model import REASONS, Protocol, Reason, State, Verdict
+
+Tally = Counter[tuple[Protocol, int, State, Reason]]
+"""Targets by protocol, port, state and reason."""
+
+Choice = Callable[[Outcomes], Outcomes]
+
+
+class Result:
+    """What was found out.
+
+    complete: every target has its verdict.
+    unfinished: targets that have none, because the sweep was cut short.
+    forged: replies whose cookie was wrong; they changed nothing.
+    """
+
+    def __init__(self, sources: Sequence[OutcomeSource], *, complete: bool, unfinished: int, forged: int) -> None:
+        """Where it is not `complete`, silence proves nothing: targets without a reply are left out."""
+        self._sources = sources
+        self.complete = complete
+        self.unfinished = unfinished
+        self.forged = forged
+
+    def __iter__(self) -> Iterator[Verdict]:
+        """All records, by address, protocol and port."""
+        return self.verdicts()
+
+    def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
+        """The records whose outcomes are chosen, by address, protocol and port."""
+        for outcomes in self._outcomes():
+            yield from (choice(outcomes) if choice else outcomes).verdicts()
+
+    def open(self) -> list[Verdict]:
+        """The records of open ports."""
+        return list(self.verdicts(only_open))
+
+    def tally(self) -> Tally:
+        """How many targets came to which state, for which reason."""
+        tally: Tally = Counter()
+        for outcomes in self._outcomes():
+            keys = (
+                (outcomes.protocol.astype(np.int64) << 32)
+                | (outcomes.port.astype(np.int64) << 16)
+                | (outcomes.rank.astype(np.int64) << 8)
+                | outcomes.reason
+            )
+            for key, count in zip(*(column.tolist() for column in np.unique(keys, return_counts=True)), strict=True):
+                transport = PROTOCOLS[key >> 32]
+                state = state_of(key >> 8 & 0xFF, transport)
+                tally[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count
+        return tally
+
+    def _outcomes(self) -> Iterator[Outcomes]:
+        for outcomes in in_address_order(self._sources):
+            yield outcomes if self.complete else outcomes.take(outcomes.rank != Rank.UNANSWERED)
+
+
+def only_open(outcomes: Outcomes) -> Outcomes:
+    """Open ports."""
+    return outcomes.take(outcomes.rank == Rank.OPEN)
+
+
+def not_open(outcomes: Outcomes) -> Outcomes:
+    """All but open ports."""
+    return outcomes.take(outcomes.rank != Rank.OPEN)
+
+
+def responders(outcomes: Outcomes) -> Outcomes:
+    """Targets for which anything came back, from them or from a router on the way."""
+    return outcomes.take(outcomes.responder >= 0)
