@@ -1,4 +1,4 @@
-"""ghostport: sweep a network for a port that nobody uses, and say of every address open, closed or filtered, and why.
+"""ghostport: sweep a network for a port that nobody uses; say of every address what it is, and why.
 
     from scanner import sweep
 

@@ -100,12 +100,14 @@ class Engine:
         wires = list({id(flight.wire): flight.wire for flight in flights}.values())
         turn = 0
         while not self._stopped():
-            running = [flight for flight in flights if not flight.lane.schedule.finished(self._clock.steady())]
+            running = [
+                flight for flight in flights if not flight.lane.schedule.finished(self._clock.steady())
+            ]
             if not running:
                 return
             sender: Wire | None = None
             sent: Sent | None = None
-            # One send a turn, each lane in its turn, so that no lane starves and replies are fetched in between.
+            # One send a turn, the lanes in turns: none starves, and replies are fetched in between.
             for step in range(len(running)):
                 flight = running[(turn + step) % len(running)]
                 sent = self._send(flight)

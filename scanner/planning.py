@@ -51,7 +51,7 @@ class Request:
         if not 0 <= self.retries <= MOST_RETRIES:
             msg = f"--retries {self.retries}: from 0 to {MOST_RETRIES}"
             raise UsageError(msg)
-        if not (0 < self.wait and math.isfinite(self.wait)):
+        if not (self.wait > 0 and math.isfinite(self.wait)):
             msg = f"--wait {self.wait:g}: seconds must be more than 0"
             raise UsageError(msg)
         if not self.protocols or not self.ports:

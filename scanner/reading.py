@@ -16,16 +16,16 @@ from scanner.capture import open_capture
 from scanner.capture.evidence import Plan, read_plan
 from scanner.core.addresses import AddressSet
 from scanner.core.decode import decode_untrusted
-from scanner.core.outcomes import PROTOCOLS, Absent, Outcomes, OutcomeSource
+from scanner.core.outcomes import Absent, Outcomes, OutcomeSource
 from scanner.core.ports import parse_ports
-from scanner.core.recorded import CookieKey, Recording
-from scanner.core.rules import Rank, reason_code
+from scanner.core.recorded import CookieKey, RecordedTraffic
+from scanner.core.rules import Rank
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, Reason
+from scanner.flights import absent
+from scanner.model import Reason
 from scanner.result import Result
 
 _PORTS = 1 << 16
-_IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 
 
 def read_capture(
@@ -47,7 +47,7 @@ def read_capture(
     """
     plan = None if path == "-" else read_plan(path)
     wanted = _wanted(ports, plan)
-    recording = Recording(wanted, None if plan is None else _key(plan))
+    recording = RecordedTraffic(wanted, None if plan is None else _key(plan))
     for frames in open_capture(path, warn=warn):
         recording.add(
             decode_untrusted(frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type)
@@ -61,7 +61,9 @@ def read_capture(
         asked = parse_targets(plan.targets).size * sum(
             int(np.count_nonzero(wanted[listed])) for listed in plan.ports.values()
         )
-        known = int(np.count_nonzero(outcomes.rank != Rank.UNANSWERED)) + sum(source.size for source in absent)
+        known = int(np.count_nonzero(outcomes.rank != Rank.UNANSWERED)) + sum(
+            source.size for source in absent
+        )
         unfinished = 0 if plan.complete else max(0, asked - known)
     return Result(
         sources, complete=plan is None or plan.complete, unfinished=unfinished, forged=recording.forged
@@ -86,22 +88,13 @@ def _key(plan: Plan) -> CookieKey:
 
 def _absent(plan: Plan, wanted: NDArray[np.bool_], present: AddressSet) -> list[Absent]:
     """Targets that were never asked, and why."""
-    asked = [
-        (_IP_PROTOCOLS[Protocol(protocol)], port)
-        for protocol, ports in plan.ports.items()
-        for port in ports
-        if wanted[port]
-    ]
+    ports = {
+        protocol: tuple(port for port in listed if wanted[port]) for protocol, listed in plan.ports.items()
+    }
     # Where the ARP pass was cut short, silence proves nothing.
     silent = parse_targets(plan.on_link) - present if plan.resolved else AddressSet.empty()
-    return [
-        Absent(addresses, asked, reason_code(reason))
-        for addresses, reason in (
-            (parse_targets(plan.no_route), Reason.NO_ROUTE),
-            (silent, Reason.NO_ARP_RESPONSE),
-        )
-        if addresses
-    ]
+    found = ((parse_targets(plan.no_route), Reason.NO_ROUTE), (silent, Reason.NO_ARP_RESPONSE))
+    return [absent(addresses, why, ports) for addresses, why in found if addresses]
 
 
 class _Recorded:

@@ -28,7 +28,9 @@ class Result:
     forged: replies whose cookie was wrong; they changed nothing.
     """
 
-    def __init__(self, sources: Sequence[OutcomeSource], *, complete: bool, unfinished: int, forged: int) -> None:
+    def __init__(
+        self, sources: Sequence[OutcomeSource], *, complete: bool, unfinished: int, forged: int
+    ) -> None:
         """Where it is not `complete`, silence proves nothing: targets without a reply are left out."""
         self._sources = sources
         self.complete = complete
@@ -58,7 +60,9 @@ class Result:
                 | (outcomes.rank.astype(np.int64) << 8)
                 | outcomes.reason
             )
-            for key, count in zip(*(column.tolist() for column in np.unique(keys, return_counts=True)), strict=True):
+            for key, count in zip(
+                *(column.tolist() for column in np.unique(keys, return_counts=True)), strict=True
+            ):
                 transport = PROTOCOLS[key >> 32]
                 state = state_of(key >> 8 & 0xFF, transport)
                 tally[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count

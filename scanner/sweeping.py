@@ -17,37 +17,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from os import PathLike
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scanner.capture.evidence import Evidence, Plan, write_plan
-from scanner.contracts import ETHERTYPE_ARP, Frames, Network, Sent, Wire, WireStatistics
-from scanner.core.addresses import AddressSet, format_address
-from scanner.core.arplane import ArpLane
+from scanner.contracts import Network, Wire, WireStatistics
+from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.lane import Lane
-from scanner.core.outcomes import PROTOCOLS, Absent, OutcomeSource
+from scanner.core.outcomes import Absent, OutcomeSource
 from scanner.core.pacing import TokenBucket
 from scanner.core.ports import parse_ports
-from scanner.core.rtt import RoundTrip
-from scanner.core.rules import Rank, reason_code
+from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
-from scanner.core.template import Template
-from scanner.core.transport import TransportFlows
-from scanner.engine import BATCH, Engine, Flight, Heard, Traffic
+from scanner.engine import Engine, Flight, Heard, Traffic
+from scanner.flights import Manned, Secrets, absent, man, port_flights, reach
 from scanner.gate import Gate
 from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
-from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, PROBES, Path, Request, SweepPlan, make_plan
-from scanner.probes.arp import arp_request
-from scanner.probes.compiler import compile_arp, compile_probe
+from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
+from scanner.recording import Course, Recording
 from scanner.result import Result, not_open
 from scanner.wire.linux import LinuxNetwork
-
-_IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
-def sweep(
+def sweep(  # noqa: PLR0913 - keywords, each with a default
     targets: str | Iterable[str],
     *,
     ports: str | Iterable[int] = "401",
@@ -87,15 +78,15 @@ def sweep(
     """Plan a sweep. It runs when the `Sweep` is iterated, or its `result` asked for.
 
     Args:
-        targets: addresses, CIDRs, ranges; one text of several separated by spaces or commas is not taken,
-            several are a list.
+        targets: an address, a CIDR or a range, or several of them in a list.
         ports: as on the command line (`"401,3493,8000-8100"`), or numbers.
         protocols: "tcp", "udp" or both.
         exclude: what is not probed, in the same forms as targets.
         rate: packets a second; `float("inf")` for as many as the kernel carries.
         retries: probes after the first, for targets that stay silent.
         wait: seconds, the longest time to wait for a reply to one probe.
-        interface, source_ip: leave by this interface, from this address of ours.
+        interface: leave by this one; the route's own where None.
+        source_ip: leave from this address of ours; the route's own where None.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
@@ -112,7 +103,7 @@ def sweep(
         retries=retries,
         wait=wait,
         interface=interface,
-        source=None if source_ip is None else parse_targets([source_ip]).ranges()[0][0],
+        source=None if source_ip is None else parse_address(source_ip),
     )
     return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence)
 
@@ -133,7 +124,8 @@ def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
 class Sweep:
     """A sweep that is planned, under way, or over. It runs once.
 
-    plan: who will be asked, along which path.
+    plan: who will be asked, along which path. watch: called with the progress after every turn of the
+    engine, where set. evidence_error: what ended the evidence early, if something did.
     """
 
     def __init__(
@@ -143,31 +135,25 @@ class Sweep:
         network: Network,
         seed: int | None = None,
         evidence: str | PathLike[str] | None = None,
-        watch: Watcher | None = None,
         scope: Scope | None = None,
     ) -> None:
-        """Plan it. `watch` is called with the progress after every turn of the engine."""
+        """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
-        self.watch = watch
+        self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
         self._network = network
-        self._clock = network.clock
-        self._seed = secrets.randbits(63) if seed is None else seed
-        self._key = secrets.token_bytes(KEY_BYTES)
+        self._secrets = Secrets(
+            seed=secrets.randbits(63) if seed is None else seed, key=secrets.token_bytes(KEY_BYTES)
+        )
         self._evidence_path = evidence
-        self._evidence: Evidence | None = None
         self._wires: dict[str, Wire] = {}
         self._lanes: list[Lane] = []
-        self._arp_lanes: list[ArpLane] = []
         self._absent: list[Absent] = []
-        self._no_route = self.plan.no_route
-        self._stop = False
-        self._resolved = False
-        self._ended = False
+        self._course = Course(no_route=self.plan.no_route)
         self._begun = False
-        self._statistics: list[WireStatistics] = []
-        self._traffic: Traffic | None = None
-        self._started = 0
+        self._stop = False
+        self._statistics = WireStatistics()
+        self._traffic = Traffic()
 
     def stop(self) -> None:
         """End the sweep at the next turn; what was learnt stays. May be called from a signal handler."""
@@ -176,23 +162,18 @@ class Sweep:
     @property
     def targets(self) -> int:
         """Addresses × protocols × ports that get a verdict."""
-        return self.plan.addresses.size * len(self.plan.request.ports) * len(self.plan.request.protocols)
+        request = self.plan.request
+        return self.plan.addresses.size * len(request.ports) * len(request.protocols)
 
     @property
     def statistics(self) -> WireStatistics:
-        """What went over all wires, and what the kernel dropped."""
-        parts = self._statistics or [wire.statistics() for wire in self._wires.values()]
-        return WireStatistics(
-            sent=sum(part.sent for part in parts),
-            send_refused=sum(part.send_refused for part in parts),
-            received=sum(part.received for part in parts),
-            receive_dropped=sum(part.receive_dropped for part in parts),
-        )
+        """What went over all wires, and what the kernel dropped; known when the sweep is over."""
+        return self._statistics
 
     @property
     def unread(self) -> Counter[str]:
         """Frames that came in and could not be read, by why."""
-        return self._traffic.unread if self._traffic else Counter()
+        return self._traffic.unread
 
     def __iter__(self) -> Iterator[Verdict]:
         """Verdicts as they become final.
@@ -219,13 +200,13 @@ class Sweep:
         if not self._begun:
             for _ in self._run():
                 pass
-        absent = sum(source.size for source in self._absent)
-        answered = sum(len(lane.ledger.state) - lane.ledger.unanswered for lane in self._lanes)
+        decided = sum(lane.answered for lane in self._lanes) + sum(source.size for source in self._absent)
         sources: list[OutcomeSource] = [*self._lanes, *self._absent]
+        complete = self._course.complete
         return Result(
             sources,
-            complete=self._ended,
-            unfinished=0 if self._ended else self.targets - answered - absent,
+            complete=complete,
+            unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
         )
 
@@ -234,202 +215,104 @@ class Sweep:
             msg = "a sweep runs once: plan another"
             raise UsageError(msg)
         self._begun = True
-        self._started = self._clock.wall()
+        course, clock = self._course, self._network.clock
+        course.started = clock.wall()
         with ExitStack() as closing:
+            closing.callback(self._close_wires)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
-                    wire = self._network.open(path.hop)
-                    closing.callback(wire.close)
-                    self._wires[path.hop.interface] = wire
-            if self._evidence_path is not None:
-                self._evidence = closing.enter_context(Evidence(self._evidence_path, self._link_type()))
-                self._write_plan()
-            closing.callback(self._conclude)
+                    self._wires[path.hop.interface] = self._network.open(path.hop)
+            recording = self._record()
+            if recording is not None:
+                closing.callback(self._conclude, recording)
             engine = Engine(
                 gate=Gate(self.plan.scope, self.plan.next_hops),
-                clock=self._clock,
+                clock=clock,
                 bucket=TokenBucket(self.plan.request.rate),
-                record=self._record if self._evidence else None,
+                record=None if recording is None else recording.write,
                 stopped=lambda: self._stop,
             )
             self._traffic = engine.traffic
-            if self.plan.no_route:
-                self._give_up(self.plan.no_route, Reason.NO_ROUTE)
+            self._give_up(self.plan.no_route, Reason.NO_ROUTE)
             flights: list[Flight] = []
-            resolved = self._resolve()
-            for _ in engine.run([flight for _, flight in resolved if flight is not None]):
-                self._report(engine)
-            if self._stop:
-                return
-            self._resolved = True
-            for path, flight in resolved:
-                flights += self._flights(path, flight)
+            for flight in self._resolve(engine):
+                self._lanes += [flight.lane] if isinstance(flight.lane, Lane) else []
+                flights.append(flight)
             for heard in engine.run(flights):
-                self._report(engine)
+                self._report(flights)
                 if heard is not None:
                     yield heard
-            self._ended = not self._stop
-            self._report(engine)
+            course.complete = not self._stop
+            self._report(flights)
 
-    def _link_type(self) -> int:
-        kinds = {wire.link_type for wire in self._wires.values()}
-        if len(kinds) > 1:
-            names = ", ".join(sorted(self._wires))
-            msg = f"--evidence: {names} have different link layers, and a pcap holds one; sweep them one by one"
-            raise UsageError(msg)
-        return kinds.pop()
+    def _record(self) -> Recording | None:
+        if self._evidence_path is None:
+            return None
+        recording = Recording(self._evidence_path, self.plan, self._secrets, self._wires.values())
+        recording.write_plan(self._course)
+        return recording
 
-    def _resolve(self) -> list[tuple[Path, Flight | None]]:
-        """For each path the flight that asks for hardware addresses, where some have to be asked for."""
-        resolved: list[tuple[Path, Flight | None]] = []
+    def _resolve(self, engine: Engine) -> list[Flight]:
+        """Find out who is there, and give the flights that ask them; none where the sweep was stopped."""
+        request = self.plan.request
+        reached = []
         for path in self.plan.paths:
-            hop = path.hop
-            wanted = path.addresses if hop.gateway is None else AddressSet.of([(hop.gateway, hop.gateway)])
-            known = hop.gateway is not None and hop.gateway in self._network.neighbours(hop.interface)
-            if hop.mac is None or known:
-                resolved.append((path, None))
-                continue
-            lane = ArpLane(
-                compile_arp(arp_request(hop.mac, hop.source)),
-                source=hop.source,
-                source_mac=hop.mac,
-                addresses=wanted,
-                seed=self._seed,
-                attempts=self.plan.request.retries + 1,
-                round_trip=RoundTrip(self.plan.request.wait),
-                capacity=min(BATCH, wanted.size),
-            )
-            self._arp_lanes.append(lane)
-            broadcast = np.full(6, 0xFF, dtype=np.uint8)
-            resolved.append((path, Flight(lane, self._wires[hop.interface], ETHERTYPE_ARP, broadcast)))
-        return resolved
-
-    def _flights(self, path: Path, resolved: Flight | None) -> list[Flight]:
-        """The flights that ask the ports of a path's targets, now that it is known who is there."""
-        hop, addresses = path.hop, path.addresses
-        hops: NDArray[np.uint8] | None = None
-        if resolved is not None and isinstance(resolved.lane, ArpLane):
-            there = resolved.lane.answered()
-            if hop.on_link:
-                self._give_up(addresses - there, Reason.NO_ARP_RESPONSE)
-                addresses, hops = there, resolved.lane.mac_of(there)
-            elif there:
-                hops = resolved.lane.mac_of(there)[0]
-            else:
-                self._no_route |= addresses
-                self._give_up(addresses, Reason.NO_ROUTE)
-                addresses = there
-        elif hop.mac is not None and hop.gateway is not None:
-            mac = self._network.neighbours(hop.interface)[hop.gateway]
-            hops = np.frombuffer(mac, dtype=np.uint8)
-        if not addresses:
+            wire = self._wires[path.hop.interface]
+            neighbours = self._network.neighbours(path.hop.interface) if path.hop.gateway is not None else {}
+            reached.append(reach(path, wire, neighbours, request, self._secrets))
+        asking = [each.flight for each in reached if each.flight is not None]
+        for _ in engine.run(asking):
+            self._report(asking)
+        if self._stop:
             return []
-        round_trip = RoundTrip(self.plan.request.wait)
-        return [
-            self._flight(path, addresses, hops, lane_of)
-            for lane_of in self._lane_kinds(hop.source, addresses, round_trip)
-        ]
+        self._course.resolved = True
+        flights: list[Flight] = []
+        for each in reached:
+            manned = man(each)
+            self._give_up_absent(manned)
+            hop = each.path.hop
+            flights += port_flights(hop, manned, self._wires[hop.interface], request, self._secrets)
+        return flights
 
-    def _lane_kinds(self, source: int, addresses: AddressSet, round_trip: RoundTrip) -> Iterator[Lane]:
-        """A lane for each protocol, and each payload that some of the ports want."""
-        for protocol in self.plan.request.protocols:
-            probe = PROBES[protocol]
-            by_payload: dict[bytes, list[int]] = {}
-            for port in self.plan.request.ports:
-                by_payload.setdefault(probe.payload(port), []).append(port)
-            for ports in by_payload.values():
-                template: Template = compile_probe(probe, ports[0])
-                flows = TransportFlows(
-                    template=template,
-                    protocol=_IP_PROTOCOLS[protocol],
-                    source=source,
-                    addresses=addresses,
-                    ports=tuple(ports),
-                    key=self._key,
-                    capacity=min(BATCH, addresses.size * len(ports)),
-                )
-                yield Lane(
-                    flows, seed=self._seed, attempts=self.plan.request.retries + 1, round_trip=round_trip
-                )
+    def _give_up_absent(self, manned: Manned) -> None:
+        if manned.why is Reason.NO_ROUTE:
+            self._course.no_route |= manned.absent
+        self._give_up(manned.absent, manned.why)
 
-    def _flight(self, path: Path, addresses: AddressSet, hops: NDArray[np.uint8] | None, lane: Lane) -> Flight:
-        self._lanes.append(lane)
-        return Flight(lane, self._wires[path.hop.interface], next_hops=hops)
-
-    def _give_up(self, addresses: AddressSet, reason: Reason) -> None:
+    def _give_up(self, addresses: AddressSet, why: Reason) -> None:
+        request = self.plan.request
         if addresses:
-            request = self.plan.request
-            asked = [(_IP_PROTOCOLS[protocol], port) for protocol in request.protocols for port in request.ports]
-            self._absent.append(Absent(addresses, asked, reason_code(reason)))
+            self._absent.append(absent(addresses, why, dict.fromkeys(request.protocols, request.ports)))
 
-    def _report(self, engine: Engine) -> None:
+    def _report(self, flights: list[Flight]) -> None:
         if self.watch is None:
             return
-        lanes = self._lanes or self._arp_lanes
+        lanes = [flight.lane for flight in flights]
         total = sum(len(lane.ledger.state) for lane in lanes)
         done = sum(lane.schedule.progress * len(lane.ledger.state) for lane in lanes)
         self.watch(
             Progress(
-                fraction=1.0 if self._ended else done / total if total else 0.0,
-                probes=engine.traffic.probes,
-                answered=sum(len(lane.ledger.state) - lane.ledger.unanswered for lane in self._lanes),
+                fraction=1.0 if self._course.complete else done / total if total else 0.0,
+                probes=self._traffic.probes,
+                answered=sum(lane.answered for lane in self._lanes),
                 open=sum(lane.open for lane in self._lanes),
                 targets=self.targets,
-                elapsed=(self._clock.wall() - self._started) / 1e9,
+                elapsed=(self._network.clock.wall() - self._course.started) / 1e9,
             )
         )
 
-    def _record(self, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
-        """Write evidence; where that fails, go on without: what is on disk stays readable."""
-        if self._evidence is None or self.evidence_error is not None:
-            return
-        try:
-            self._evidence.write(sent, frames, replies)
-        except CaptureError as error:
-            self.evidence_error = error
+    def _conclude(self, recording: Recording) -> None:
+        self._course.ended = self._network.clock.wall()
+        recording.close(self._course)
+        self.evidence_error = recording.error
 
-    def _conclude(self) -> None:
-        self._statistics = [wire.statistics() for wire in self._wires.values()]
-        if self._evidence is not None:
-            try:
-                self._write_plan()
-            except CaptureError as error:
-                self.evidence_error = self.evidence_error or error
-
-    def _write_plan(self) -> None:
-        assert self._evidence_path is not None  # noqa: S101 - for the type checker
-        plan, request = self.plan, self.plan.request
-        write_plan(
-            self._evidence_path,
-            Plan(
-                version=version("ghostport"),
-                seed=self._seed,
-                key=self._key.hex(),
-                protocols=list(request.protocols),
-                ports={protocol: list(request.ports) for protocol in request.protocols},
-                targets=_written(plan.addresses),
-                excluded=_written(request.excluded | plan.skipped),
-                no_route=_written(self._no_route),
-                on_link=[text for path in plan.paths if path.hop.on_link for text in _written(path.addresses)],
-                sources=sorted({format_address(path.hop.source) for path in plan.paths}),
-                retries=request.retries,
-                wait=request.wait,
-                rate=None if np.isinf(request.rate) else request.rate,
-                started=_iso(self._started),
-                ended=_iso(self._clock.wall()) if self._statistics else None,
-                resolved=self._resolved,
-                complete=self._ended,
-                interfaces=sorted(self._wires),
-            ),
+    def _close_wires(self) -> None:
+        parts = [wire.statistics() for wire in self._wires.values()]
+        self._statistics = WireStatistics(
+            sent=sum(part.sent for part in parts),
+            send_refused=sum(part.send_refused for part in parts),
+            received=sum(part.received for part in parts),
+            receive_dropped=sum(part.receive_dropped for part in parts),
         )
-
-
-def _written(addresses: AddressSet) -> list[str]:
-    return [
-        format_address(first) if first == last else f"{format_address(first)}-{format_address(last)}"
-        for first, last in addresses.ranges()
-    ]
-
-
-def _iso(moment: int) -> str:
-    return f"{np.datetime64(moment, 'ns').astype('M8[us]')}Z"
+        for wire in self._wires.values():
+            wire.close()

@@ -14,27 +14,28 @@ for command in ip nft; do
 done
 
 ghostport=$(realpath "${GHOSTPORT:-.venv/bin/ghostport}")
-out=$(mktemp -d)
+out=out/demo
+mkdir -p "$out"
 tear_down() {
     "$ghostport" lab down --name "$lab" || true
-    rm -rf "$out"
 }
 trap tear_down EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 show() {
-    printf '\n$ ghostport %s\n' "$*"
+    printf '\n$ ghostport %s\n' "${*//$ghostport/ghostport}"
     "$ghostport" "$@"
 }
 
 show lab up --profile demo --name "$lab"
-show lab exec --name "$lab" -- "$ghostport" sweep 10.50.0.0/16 -p 401 \
-    --evidence "$out/evidence" --jsonl "$out/sweep.jsonl"
-show read "$out/evidence" --jsonl "$out/read.jsonl"
+show lab exec --name "$lab" -- "$ghostport" sweep 10.50.0.0/16 --rate 20000 \
+    -o "$out/sweep.jsonl" --evidence "$out/sweep.pcap"
+show read "$out/sweep.pcap" -q -o "$out/read.jsonl"
 
 if ! cmp "$out/sweep.jsonl" "$out/read.jsonl"; then
     echo "demo: the capture, read back, gives other verdicts than the sweep" >&2
     exit 1
 fi
-printf '\ndemo: %d verdicts, and the same again from the capture.\n' "$(wc -l <"$out/sweep.jsonl")"
+printf '\n%d verdicts in %s, and the capture read back gives the very same records.\n' \
+    "$(wc -l <"$out/sweep.jsonl")" "$out/sweep.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import secrets
 import stat
@@ -97,7 +98,7 @@ class Records:
         reporter.close()
 
     def _screen(self, result: Result, tally: Tally) -> None:
-        """A table for people: what they asked to see, else open ports, and other answers while they are few."""
+        """A table for people: what they asked to see, else open ports, and other answers while few."""
         answers = sum(count for (*_, reason), count in tally.items() if reason in ANSWERS)
         show = self._show or ("responders" if answers <= FEW else "open")
         reporter: Reporter = (TerminalReporter if sys.stdout.isatty() else TextReporter)(sys.stdout.buffer)
@@ -143,10 +144,8 @@ class _Target:
 
     def abandon(self) -> None:
         """Remove what is half done; nothing where it is finished."""
-        try:
+        with contextlib.suppress(OSError):
             self.stream.close()
-        except OSError:
-            pass
         if self._draft is not None:
             self._draft.unlink(missing_ok=True)
             self._draft = None

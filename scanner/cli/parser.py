@@ -37,27 +37,36 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="probe targets and classify what answers",
         description="Probe every target and give each its verdict. Only private, loopback and link-local "
         "addresses are probed.",
-        epilog="exit codes: 0 done; 2 bad input; 3 a target is out of scope; 4 incomplete, what was learnt is kept",
+        epilog="exit codes: 0 done; 2 bad input; 3 a target is out of scope; "
+        "4 incomplete, what was learnt is kept",
         allow_abbrev=False,
     )
     what = sweep.add_argument_group("what to probe")
     what.add_argument("targets", metavar="TARGET", nargs="*", help=_TARGET_HELP)
     what.add_argument(
-        "--targets-file", metavar="FILE", action="append", default=[], help="more targets; - is standard input"
+        "--targets-file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="more targets; - is standard input",
     )
-    what.add_argument("-p", "--ports", metavar="PORTS", default="401", help="401,3493,8000-8100 (default: 401)")
+    what.add_argument(
+        "-p", "--ports", metavar="PORTS", default="401", help="401,3493,8000-8100 (default: 401)"
+    )
     what.add_argument("--tcp", action="store_true", help="SYN probes (default: both protocols)")
     what.add_argument("--udp", action="store_true", help="UDP probes")
     what.add_argument(
-        "--exclude", metavar="TARGET", action="append", default=[], help="do not probe; commas between several"
+        "--exclude",
+        metavar="TARGET",
+        action="append",
+        default=[],
+        help="do not probe; commas between several",
     )
     what.add_argument(
         "--exclude-file", metavar="FILE", action="append", default=[], help="more that is not probed"
     )
     how = sweep.add_argument_group("how")
-    how.add_argument(
-        "--rate", metavar="N", default="10000", help="packets a second, or max (default: 10000)"
-    )
+    how.add_argument("--rate", metavar="N", default="10000", help="packets a second, or max (default: 10000)")
     how.add_argument(
         "--retries", metavar="N", default="2", help="probes after the first for the silent (default: 2)"
     )
@@ -70,7 +79,9 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     how.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     _add_output(sweep)
     sweep.add_argument_group("evidence").add_argument(
-        "--evidence", metavar="FILE.pcap", help="write every probe and reply there, the plan beside it as JSON"
+        "--evidence",
+        metavar="FILE.pcap",
+        help="write every probe and reply there, the plan beside it as JSON",
     )
 
 
@@ -78,13 +89,16 @@ def _add_read(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     read = commands.add_parser(
         "read",
         help="classify a recorded capture by the same rules",
-        description="Classify what was probed in a capture: a sweep's evidence, or any tool's pcap or pcapng.",
+        description="Classify what was probed in a capture: a sweep's evidence, or what another tool did.",
         epilog="exit codes: 0 done; 2 bad input; 4 incomplete: the sweep, or the file, was cut short",
         allow_abbrev=False,
     )
     read.add_argument("capture", metavar="FILE", help="pcap or pcapng; - is standard input")
     read.add_argument(
-        "-p", "--ports", metavar="PORTS", help="ports to speak of (default: those of the sweep's plan, else 401)"
+        "-p",
+        "--ports",
+        metavar="PORTS",
+        help="ports to speak of (default: those of the sweep's plan, else 401)",
     )
     _add_output(read)
 

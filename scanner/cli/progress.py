@@ -58,7 +58,6 @@ class ProgressBar:
         if progress.fraction < 1 and now - self._last < _REFRESH:
             return
         self._last = now
-        counts = (
-            f"{progress.open} open · {progress.answered} of {progress.targets} answered · {progress.probes} probes"
-        )
+        answered = f"{progress.answered} of {progress.targets} answered"
+        counts = f"{progress.open} open · {answered} · {progress.probes} probes"
         self._bar.update(self._task, completed=progress.fraction * _STEPS, counts=counts, refresh=True)

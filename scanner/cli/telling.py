@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from scanner.core.addresses import AddressSet, format_address
+from scanner.core.addresses import AddressSet, format_address, format_range
 from scanner.core.ports import format_ports
 from scanner.planning import Path, SweepPlan
+from scanner.reporters.text import thousands
 from scanner.result import Result
 from scanner.sweeping import Sweep
 
@@ -30,11 +31,12 @@ def dry_run(plan: SweepPlan) -> Iterator[str]:
     request = plan.request
     yield from about_sweep(plan, verbose=True)
     tries = request.retries + 1
-    yield f"probes: {plan.probes:,} at first; {plan.probes * tries:,} if every target stayed silent"
+    most = thousands(plan.probes * tries)
+    yield f"probes: {thousands(plan.probes)} at first; {most} if every target stayed silent"
     if math.isinf(request.rate):
         yield "time: as fast as the kernel carries, and the waiting for replies"
         return
-    # While nothing has answered, every try is waited for in full; a round that takes longer than that hides it.
+    # While nothing has answered, every try is waited for in full, unless the next round takes longer.
     once = plan.probes / request.rate
     longest = sum(max(once, request.wait) for _ in range(tries))
     yield f"time: {_duration(once)} if all answered at once; {_duration(longest)} if nothing did"
@@ -44,23 +46,21 @@ def dry_run(plan: SweepPlan) -> Iterator[str]:
 def about_result(sweep: Sweep, result: Result, elapsed: float, *, verbose: bool) -> Iterator[str]:
     """How it went."""
     statistics = sweep.statistics
-    yield f"{sweep.targets:,} targets in {elapsed:.2f} s; {statistics.sent:,} packets sent"
+    yield f"{thousands(sweep.targets)} targets in {elapsed:.2f} s; {thousands(statistics.sent)} packets sent"
     if statistics.send_refused or statistics.receive_dropped:
-        yield (
-            f"kernel drops: {statistics.send_refused:,} on sending, {statistics.receive_dropped:,} on receiving"
-            " (retries heal what they can)"
-        )
+        sending, receiving = thousands(statistics.send_refused), thousands(statistics.receive_dropped)
+        yield f"kernel drops, healed by retries: {sending} on sending, {receiving} on receiving"
     yield from about_reading(result)
     if verbose:
-        yield f"frames received: {statistics.received:,}"
+        yield f"frames received: {thousands(statistics.received)}"
         for name, count in sorted(sweep.unread.items()):
-            yield f"frames not read, {name}: {count:,}"
+            yield f"frames not read, {name}: {thousands(count)}"
 
 
 def about_reading(result: Result) -> Iterator[str]:
     """What was left out of account."""
     if result.forged:
-        yield f"forged or late replies, ignored: {result.forged:,}"
+        yield f"forged or late replies, ignored: {thousands(result.forged)}"
 
 
 def about_evidence(path: str) -> Iterator[str]:
@@ -84,19 +84,15 @@ def _path(path: Path) -> str:
         through = "to this host itself"
     else:
         through = "on-link"
-    return (
-        f"path: {path.addresses.size:,} addresses by {hop.interface} from {format_address(hop.source)} {through}"
-    )
+    count, source = thousands(path.addresses.size), format_address(hop.source)
+    return f"path: {count} addresses by {hop.interface} from {source} {through}"
 
 
 def _named(addresses: AddressSet) -> str:
     ranges = addresses.ranges()
-    named = [
-        format_address(first) if first == last else f"{format_address(first)}-{format_address(last)}"
-        for first, last in ranges[:_MOST_NAMED]
-    ]
+    named = [format_range(first, last) for first, last in ranges[:_MOST_NAMED]]
     more = f" and {len(ranges) - _MOST_NAMED} more ranges" if len(ranges) > _MOST_NAMED else ""
-    count = "1 address" if addresses.size == 1 else f"{addresses.size:,} addresses"
+    count = "1 address" if addresses.size == 1 else f"{thousands(addresses.size)} addresses"
     return f"{', '.join(named)}{more} ({count})"
 
 

@@ -258,6 +258,16 @@ def format_address(address: int) -> str:
     return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
 
 
+def format_range(first: int, last: int) -> str:
+    """A range as its address or CIDR where it is one, else as first-last."""
+    if first == last:
+        return format_address(first)
+    count = last - first + 1
+    if count & (count - 1) == 0 and first % count == 0:
+        return f"{format_address(first)}/{33 - count.bit_length()}"
+    return f"{format_address(first)}-{format_address(last)}"
+
+
 def format_addresses(addresses: NDArray[np.uint32]) -> list[str]:
     """Dotted-quad texts of addresses `(N,)` uint32, in their order."""
     octets = np.asarray(addresses, dtype=np.uint32).astype(">u4").tobytes()

@@ -81,6 +81,11 @@ class Lane:
         return claims.frame[matched.row], changed
 
     @property
+    def answered(self) -> int:
+        """Tasks that a reply has decided."""
+        return int(np.count_nonzero(self.ledger.state))
+
+    @property
     def addresses(self) -> AddressSet:
         """The addresses asked."""
         return self.flows.addresses

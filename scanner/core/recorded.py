@@ -22,7 +22,10 @@ from scanner.model import Reason
 
 @dataclass(frozen=True, slots=True)
 class CookieKey:
-    """The key of a sweep, by which its probes are told from others: from these sources, at most so many tries."""
+    """The key of a sweep, which tells its probes from others'.
+
+    They left from these sources, for each target `tries` times at most.
+    """
 
     key: bytes
     sources: AddressSet
@@ -42,7 +45,7 @@ class CookieKey:
         return ours
 
 
-class Recording:
+class RecordedTraffic:
     """Collects what bears on some ports.
 
     forged: replies that name a recorded probe but not its sequence number; known once `outcomes` was asked.
@@ -124,4 +127,6 @@ class Recording:
 def _target_keys(probes: Probes) -> NDArray[np.uint64]:
     """Address, protocol and port in one number, in the order of records."""
     address = probes.target.astype(np.uint64) << np.uint64(24)
-    return address | (probes.protocol.astype(np.uint64) << np.uint64(16)) | probes.target_port.astype(np.uint64)
+    protocol = probes.protocol.astype(np.uint64) << np.uint64(16)
+    keys: NDArray[np.uint64] = address + protocol + probes.target_port.astype(np.uint64)
+    return keys

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core.addresses import AddressSet, format_address
+from scanner.core.addresses import AddressSet, format_range
 from scanner.model import ScopeRefused
 
 PRIVATE_NETWORKS: tuple[tuple[str, str], ...] = (
@@ -87,7 +87,7 @@ class Scope:
         if not refused:
             return
         ranges = refused.ranges()
-        named = ", ".join(_written(first, last) for first, last in ranges[:_MOST_NAMED])
+        named = ", ".join(format_range(first, last) for first, last in ranges[:_MOST_NAMED])
         more = f" and {len(ranges) - _MOST_NAMED} more ranges" if len(ranges) > _MOST_NAMED else ""
         addresses = "1 address" if refused.size == 1 else f"{refused.size} addresses"
         raise ScopeRefused(
@@ -106,13 +106,3 @@ class Scope:
             yield NEVER_PROBED
         if rest - self.allowed:
             yield self.outside
-
-
-def _written(first: int, last: int) -> str:
-    """A range as its address or CIDR where it is one, else as first-last."""
-    if first == last:
-        return format_address(first)
-    count = last - first + 1
-    if count & (count - 1) == 0 and first % count == 0:
-        return f"{format_address(first)}/{33 - count.bit_length()}"
-    return f"{format_address(first)}-{format_address(last)}"

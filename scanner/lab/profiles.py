@@ -158,8 +158,8 @@ FULL = Profile(
 )
 """For benchmarks: 65 536 addresses."""
 
-DEMO = dataclasses.replace(FULL, name="demo", ups="10.50.4.1")
-"""The full lab, and on one address a real UPS server on the port that was meant for it."""
+DEMO = dataclasses.replace(FULL, name="demo", open_tcp=9, open_udp=5, ups="10.50.4.1")
+"""The full lab with few enough open ports to read, one of them a real UPS server on the port meant for it."""
 
 PROFILES = MappingProxyType({profile.name: profile for profile in (SMALL, FULL, DEMO)})
 

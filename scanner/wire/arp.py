@@ -40,9 +40,7 @@ class ArpBody:
 
     def pack(self) -> bytes:
         """The 28 bytes."""
-        return _BODY.pack(
-            *_FIXED, self.operation, self.sender_mac, self.sender, self.target_mac, self.target
-        )
+        return _BODY.pack(*_FIXED, self.operation, self.sender_mac, self.sender, self.target_mac, self.target)
 
 
 def arp_request(source: int, mac: bytes, target: int) -> ArpBody:

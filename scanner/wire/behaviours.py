@@ -142,22 +142,20 @@ def icmp_error(
 
 def forged_syn_ack(offset: int = 1234, ttl: int = 64) -> Behaviour:
     """TCP: a SYN/ACK whose acknowledgement is wrong by `offset`, as from who never saw the SYN."""
-
-    def behave(probe: Probe) -> Sequence[Reply]:
-        if probe.protocol != TCP:
-            return ()
-        return (Reply(tcp_reply(replace(probe, sequence=(probe.sequence + offset) % _WORD), SYN | ACK, ttl=ttl)),)
-
-    return behave
+    return _forged(SYN | ACK, offset, ttl)
 
 
 def forged_reset(offset: int = 1234, ttl: int = 64) -> Behaviour:
     """TCP: a reset whose acknowledgement is wrong by `offset`."""
+    return _forged(RST | ACK, offset, ttl)
 
+
+def _forged(flags: int, offset: int, ttl: int) -> Behaviour:
     def behave(probe: Probe) -> Sequence[Reply]:
         if probe.protocol != TCP:
             return ()
-        return (Reply(tcp_reply(replace(probe, sequence=(probe.sequence + offset) % _WORD), RST | ACK, ttl=ttl)),)
+        mistaken = replace(probe, sequence=(probe.sequence + offset) % _WORD)
+        return (Reply(tcp_reply(mistaken, flags, ttl=ttl)),)
 
     return behave
 
@@ -215,9 +213,7 @@ def udp_reply(probe: Probe, payload: bytes, ttl: int = 64) -> bytes:
 
 def ipv4(protocol: int, source: int, destination: int, payload: bytes, ttl: int = 64) -> bytes:
     """An IPv4 datagram without options (identification 0, Don't Fragment, as Linux sends it)."""
-    header = _IPV4.pack(
-        0x45, 0, _IPV4.size + len(payload), 0, 0x4000, ttl, protocol, 0, source, destination
-    )
+    header = _IPV4.pack(0x45, 0, _IPV4.size + len(payload), 0, 0x4000, ttl, protocol, 0, source, destination)
     return _with_checksum(header, at=10) + payload
 
 
@@ -229,10 +225,10 @@ def _with_checksum(data: bytes, at: int, before: bytes = b"") -> bytes:
     """`data` with the Internet checksum (RFC 1071) over `before` and itself written at `at`."""
     summed = before + data
     summed += b"\0" * (len(summed) % 2)
-    total = sum(struct.unpack(f"!{len(summed) // 2}H", summed))
+    total: int = sum(struct.unpack(f"!{len(summed) // 2}H", summed))
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
     checksum = ~total & 0xFFFF
     if checksum == 0 and before:
         checksum = 0xFFFF  # RFC 768: zero would say that there is none; equal in TCP's arithmetic
-    return data[:at] + checksum.to_bytes(2, "big") + data[at + 2 :]
+    return b"".join((data[:at], checksum.to_bytes(2, "big"), data[at + 2 :]))

@@ -100,7 +100,7 @@ def require_up(sock: socket.socket, name: str) -> None:
 
 
 def _ask(sock: socket.socket, request: int, name: str) -> bytes:
-    import fcntl  # Linux only; this module is importable anywhere
+    import fcntl  # noqa: PLC0415 - POSIX only, and this module is imported on every system
 
     encoded = name.encode(errors="surrogateescape")
     if not 0 < len(encoded) < _IFNAMSIZ:

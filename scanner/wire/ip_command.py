@@ -26,8 +26,13 @@ def run_ip(arguments: Sequence[str], text: str = "") -> str:
     Raises UsageError where there is no `ip`, or it does not come back.
     """
     try:
-        done = subprocess.run(
-            ["ip", *arguments], input=text, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        done = subprocess.run(  # noqa: S603 - an argument list and no shell
+            ["ip", *arguments],  # noqa: S607 - whichever `ip` the PATH has, as in a shell
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
         )
     except FileNotFoundError:
         raise UsageError("the command `ip` is missing; install iproute2") from None

@@ -11,11 +11,10 @@ from ipaddress import AddressValueError, IPv4Address
 
 import numpy as np
 
-from scanner.contracts import ETHERTYPE_ARP, Batch, Clock, Frames, Sent
+from scanner.contracts import ETHERTYPE_ARP, Batch, Clock, Frames, Hop, Sent
 from scanner.model import WireError
 from scanner.wire.arp import REPLY, ArpBody, arp_request, parse_arp_untrusted
 from scanner.wire.ip_command import Runner, parse_json_list, run_ip
-from scanner.wire.routes import Hop
 
 BROADCAST = b"\xff" * 6
 """The hardware address of everybody on the link."""

@@ -6,11 +6,10 @@ and devices without Ethernet get a raw IP socket.
 
 from __future__ import annotations
 
-from scanner.contracts import Wire
+from scanner.contracts import Hop, Wire
 from scanner.wire.packet_ring import PacketRing
 from scanner.wire.raw_ip import RawIP
 from scanner.wire.receive_ring import RingOptions
-from scanner.wire.routes import Hop
 
 
 def open_wire(hop: Hop, options: RingOptions | None = None) -> Wire:

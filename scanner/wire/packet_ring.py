@@ -9,7 +9,7 @@ from __future__ import annotations
 from scanner.contracts import Batch, Frames, Sent, WireStatistics
 from scanner.model import UsageError, WireError
 from scanner.wire.ethernet import HEADER_LENGTH, Framer
-from scanner.wire.interface import ARPHRD_ETHER
+from scanner.wire.interface import ARPHRD_ETHER, Interface
 from scanner.wire.receive_ring import ReceiveRing, RingOptions
 from scanner.wire.transmit_ring import SHORT_SLOT, TransmitRing, slot_size_for
 
@@ -34,8 +34,7 @@ class PacketRing:
         self._sent = 0
         self._refused = 0
         try:
-            if self._interface.hardware_type != ARPHRD_ETHER:
-                raise WireError(f"{interface} is no Ethernet device; use the raw IP wire there")
+            _require_ethernet(self._interface)
             self._framer = Framer(interface, self._interface.mac, self._interface.mtu)
             for slot_size in (SHORT_SLOT, slot_size_for(HEADER_LENGTH + self._interface.mtu)):
                 self._transmit_rings.append(TransmitRing(interface, slot_size))
@@ -94,3 +93,8 @@ class PacketRing:
     def _ring_for(self, frame_length: int) -> TransmitRing:
         short, long = self._transmit_rings
         return short if slot_size_for(frame_length) == SHORT_SLOT else long
+
+
+def _require_ethernet(interface: Interface) -> None:
+    if interface.hardware_type != ARPHRD_ETHER:
+        raise WireError(f"{interface.name} is no Ethernet device; use the raw IP wire there")

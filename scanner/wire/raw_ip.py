@@ -79,7 +79,9 @@ class RawIP:
         if self._closed:
             raise WireError(f"the wire on {self._interface.name} is closed")
         if batch.ethertype != ETHERTYPE_IPV4:
-            raise UsageError(f"{self._interface.name} carries IPv4 only, not ethertype {batch.ethertype:#06x}")
+            raise UsageError(
+                f"the wire on {self._interface.name} carries IPv4 only, not ethertype {batch.ethertype:#06x}"
+            )
         frames = self._framer.frame(batch, self._no_hops)
         if len(frames) and batch.packets.shape[1] < _SHORTEST_IPV4:
             raise UsageError(f"packets of {batch.packets.shape[1]} bytes are no IPv4 packets")

@@ -176,9 +176,7 @@ class ReceiveRing:
             self._socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
             self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             self._socket.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
-            memory = mmap.mmap(
-                self._socket.fileno(), options.block_size * options.blocks, mmap.MAP_SHARED
-            )
+            memory = mmap.mmap(self._socket.fileno(), options.block_size * options.blocks, mmap.MAP_SHARED)
             self._socket.bind((interface.name, ETH_P_ALL))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

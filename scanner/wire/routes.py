@@ -131,9 +131,7 @@ def require_source(source: int, routes: Iterable[dict[str, Any]]) -> None:
     raise UsageError(f"{IPv4Address(source)} is not an address of this machine; it has: {known}")
 
 
-def prefix_boundaries(
-    routes: Iterable[dict[str, Any]], rules: Iterable[dict[str, Any]] = ()
-) -> list[int]:
+def prefix_boundaries(routes: Iterable[dict[str, Any]], rules: Iterable[dict[str, Any]] = ()) -> list[int]:
     """Where the answer may change: first address of, and first behind, every prefix; sorted."""
     boundaries: set[int] = set()
     spans = [_route_range(route) for route in routes]

@@ -84,5 +84,3 @@ class DatagramSender:
         header["name_length"] = _SOCKADDR_IN.itemsize
         header["iov"] = self._buffers.ctypes.data + _IOVEC.itemsize * places
         header["iov_length"] = 1
-
-

@@ -3,8 +3,6 @@
 Everything random comes from seeds, and each kind of chance has a generator of its own, so a
 network meets the same probes with the same luck however they were cut into batches. Probes
 to addresses where nobody is placed cost no Python per packet.
-
-This file moves no clock: it is told when a packet left and says when the replies arrive.
 """
 
 from __future__ import annotations
@@ -16,14 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop
+from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.targets import parse_target
 from scanner.model import UsageError
 from scanner.wire.arp import ARP_BODY_LENGTH, REQUEST, arp_reply, parse_arp_untrusted
-from scanner.wire.behaviours import Behaviour, parse_probe_untrusted
-from scanner.wire.clock import NANOSECONDS
+from scanner.wire.behaviours import Behaviour, parse_probe_untrusted, silent
+from scanner.wire.clock import NANOSECONDS, SimulatedClock
+from scanner.wire.memory_wire import OWN_MAC, Arrival, MemoryWire
+
+INTERFACE = "memory"
+"""The name of a simulated network's only interface."""
 
 _SHORTEST_IPV4 = 20
-_LAST_ADDRESS = (1 << 32) - 1
+_MTU = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,116 +50,151 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A reply on its way in: when it arrives (ns since the epoch), what, and from which MAC."""
-
-    moment: int
-    ethertype: int
-    mac: bytes
-    packet: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    first: int
-    last: int
+class _Host:
     behaviour: Behaviour
     answers_arp: bool
 
 
 class SimulatedNetwork:
-    """Address ranges and how they behave; where nobody is placed, nobody answers.
+    """A `scanner.contracts.Network` in virtual time; where nobody is placed, nobody answers.
 
-        network = SimulatedNetwork(seed=7, conditions=Conditions(probe_loss=0.05))
-        network.place(0x0A000000, 0x0A0000FF, closed_port())
-        network.place(0x0A000007, 0x0A000007, open_port())
-
-    seed: of all chances.
+    seed: of all chances. clock: the time, a fresh one where None. source: our own address.
+    gateway: the router that every target is behind; without one, all are on-link, and only
+    those that are placed answer ARP. room: see `MemoryWire`.
     """
 
-    def __init__(self, seed: int = 0, conditions: Conditions | None = None) -> None:
-        """An empty network."""
+    def __init__(
+        self,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        clock: SimulatedClock | None = None,
+        source: str = "192.0.2.1",
+        gateway: str | None = None,
+        room: int | None = None,
+    ) -> None:
+        """A network with nobody on it, but for the gateway."""
         self._conditions = conditions or Conditions()
+        self._clock = clock or SimulatedClock()
+        self._source = parse_address(source)
+        self._gateway = None if gateway is None else parse_address(gateway)
+        self._room = room
         streams = np.random.SeedSequence(seed).spawn(5)
         self._out, self._back, self._twice, self._jitter, self._detour = map(np.random.default_rng, streams)
-        self._places: list[_Place] = []
+        self._hosts: list[tuple[AddressSet, _Host]] = []
         self._cuts = np.empty(0, dtype=np.int64)
         self._owners = np.empty(0, dtype=np.int64)
         self._drawn = False
         self._received: Counter[int] = Counter()
+        if gateway is not None:
+            self.place(gateway, silent())
 
-    def place(self, first: int, last: int, behaviour: Behaviour, *, answers_arp: bool = True) -> None:
-        """Put hosts at the addresses `first` to `last`; over others, they take their place.
+    @property
+    def clock(self) -> SimulatedClock:
+        """Virtual time."""
+        return self._clock
 
-        answers_arp: whether they are up on the link; their MAC is `host_mac`. Raises UsageError
-        where the range is none.
+    def place(self, target: str | AddressSet, behaviour: Behaviour, *, answers_arp: bool = True) -> None:
+        """Put hosts at addresses; over others, they take their place.
+
+        target: in a form that targets are written in. answers_arp: whether the hosts are up on
+        the link; their MAC is `host_mac`. Raises UsageError where `target` is none.
         """
-        if not 0 <= first <= last <= _LAST_ADDRESS:
-            raise UsageError(f"{first} to {last} is no range of IPv4 addresses")
-        self._places.append(_Place(first, last, behaviour, answers_arp))
+        addresses = parse_target(target) if isinstance(target, str) else target
+        self._hosts.append((addresses, _Host(behaviour, answers_arp)))
         self._drawn = False
 
-    def received(self, address: int) -> int:
-        """How many TCP, UDP or ICMP probes have reached the host at `address`."""
-        return self._received[address]
+    def received(self, address: str) -> int:
+        """How many IPv4 packets have reached the host at an address."""
+        return self._received[parse_address(address)]
+
+    def routes(
+        self, targets: AddressSet, interface: str | None, source: int | None
+    ) -> list[tuple[Hop | None, AddressSet]]:
+        """All targets by the one interface there is. Raises UsageError for any other."""
+        if interface not in {None, INTERFACE}:
+            raise UsageError(f"there is no interface {interface!r}; there are: {INTERFACE}")
+        hop = Hop(
+            interface=INTERFACE,
+            source=self._source if source is None else source,
+            gateway=self._gateway,
+            on_link=self._gateway is None,
+            loopback=False,
+            mac=OWN_MAC,
+            mtu=_MTU,
+        )
+        return [(hop, targets)]
+
+    def specials(self) -> AddressSet:
+        """None: every address may be a host."""
+        return AddressSet.empty()
+
+    def neighbours(self, interface: str) -> dict[int, bytes]:  # noqa: ARG002 - the contract's
+        """None is known: ARP is asked."""
+        return {}
+
+    def open(self, hop: Hop) -> MemoryWire:
+        """A wire onto this network."""
+        return MemoryWire(self._clock, self, room=self._room, mtu=hop.mtu)
 
     def carry(self, packets: NDArray[np.uint8], ethertype: int, moment: int) -> list[Arrival]:
         """The replies to `(N, L)` packets that left at `moment` (ns since the epoch)."""
         lost = self._out.random(len(packets)) < self._conditions.probe_loss
-        if not self._places:
-            return []
         if not self._drawn:
             self._draw_map()
         arrivals: list[Arrival] = []
         if ethertype == ETHERTYPE_IPV4 and packets.shape[1] >= _SHORTEST_IPV4:
-            for row, place in self._reached(packets[:, 16:20], lost):
-                arrivals += self._meet(packets[row].tobytes(), place, moment)
+            for row, host in self._reached(packets[:, 16:20], lost):
+                arrivals += self._meet(packets[row].tobytes(), host, moment)
         elif ethertype == ETHERTYPE_ARP and packets.shape[1] >= ARP_BODY_LENGTH:
-            for row, place in self._reached(packets[:, 24:28], lost):
-                if place.answers_arp:
+            for row, host in self._reached(packets[:, 24:28], lost):
+                if host.answers_arp:
                     arrivals += self._answer_arp(packets[row].tobytes(), moment)
         return arrivals
 
     def _draw_map(self) -> None:
-        """Cut the address space at the places' ends; of each interval, the last placed is owner."""
-        firsts = np.array([place.first for place in self._places], dtype=np.int64)
-        ends = np.array([place.last + 1 for place in self._places], dtype=np.int64)
-        self._cuts = np.unique(np.concatenate((firsts, ends)))
+        """Cut the address space at the hosts' ends; of each interval, the last placed is owner."""
+        firsts = [addresses.starts.astype(np.int64) for addresses, _ in self._hosts]
+        behind = [addresses.ends.astype(np.int64) + 1 for addresses, _ in self._hosts]
+        # Nobody owns what lies before the first cut, nor behind the last.
+        self._cuts = np.unique(np.concatenate(([0], *firsts, *behind)).astype(np.int64))
         self._owners = np.full(len(self._cuts), -1, dtype=np.int64)
-        lows, highs = np.searchsorted(self._cuts, firsts), np.searchsorted(self._cuts, ends)
-        for number, (low, high) in enumerate(zip(lows.tolist(), highs.tolist(), strict=True)):
-            self._owners[low:high] = number
+        for number, (starts, ends) in enumerate(zip(firsts, behind, strict=True)):
+            lows, highs = np.searchsorted(self._cuts, starts), np.searchsorted(self._cuts, ends)
+            for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
+                self._owners[low:high] = number
         self._drawn = True
 
-    def _reached(self, addresses: NDArray[np.uint8], lost: NDArray[np.bool_]) -> Iterator[tuple[int, _Place]]:
+    def _reached(self, addresses: NDArray[np.uint8], lost: NDArray[np.bool_]) -> Iterator[tuple[int, _Host]]:
         numbers = np.ascontiguousarray(addresses).view(">u4").ravel().astype(np.int64)
         owners = self._owners[np.searchsorted(self._cuts, numbers, side="right") - 1]
-        owners = np.where(numbers < self._cuts[0], -1, owners)
         for row in np.flatnonzero((owners >= 0) & ~lost).tolist():
-            yield row, self._places[int(owners[row])]
+            yield row, self._hosts[int(owners[row])][1]
 
-    def _meet(self, packet: bytes, place: _Place, moment: int) -> Iterator[Arrival]:
+    def _meet(self, packet: bytes, host: _Host, moment: int) -> Iterator[Arrival]:
         address = int.from_bytes(packet[16:20], "big")
         self._received[address] += 1
         probe = parse_probe_untrusted(packet, self._received[address])
         if probe is None:
             return
-        for reply in place.behaviour(probe):
-            mac = host_mac(int.from_bytes(reply.packet[12:16], "big"))
-            yield from self._return(ETHERTYPE_IPV4, mac, reply.packet, moment, reply.delay)
+        for reply in host.behaviour(probe):
+            sender = int.from_bytes(reply.packet[12:16], "big")
+            mac = host_mac(sender if self._gateway is None else self._gateway)
+            yield from self._return(
+                ETHERTYPE_IPV4, mac, reply.packet, moment + round(reply.delay * NANOSECONDS)
+            )
 
     def _answer_arp(self, body: bytes, moment: int) -> Iterator[Arrival]:
         request = parse_arp_untrusted(body)
         if request is None or request.operation != REQUEST:
             return
         mac = host_mac(request.target)
-        yield from self._return(ETHERTYPE_ARP, mac, arp_reply(request, mac).pack(), moment, 0.0)
+        yield from self._return(ETHERTYPE_ARP, mac, arp_reply(request, mac).pack(), moment)
 
-    def _return(self, ethertype: int, mac: bytes, packet: bytes, moment: int, thought: float) -> Iterator[Arrival]:
+    def _return(self, ethertype: int, mac: bytes, packet: bytes, moment: int) -> Iterator[Arrival]:
         road = self._conditions
         copies = 2 if self._twice.random() < road.duplication else 1
         for _ in range(copies):
-            wait = road.delay + road.jitter * self._jitter.random() + thought
+            wait = road.delay + road.jitter * self._jitter.random()
             if self._detour.random() < road.reordering:
                 wait += (1 + 2 * self._detour.random()) * (road.delay + road.jitter)
             if self._back.random() >= road.reply_loss:

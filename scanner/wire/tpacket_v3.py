@@ -54,7 +54,7 @@ class RingMemory:
         self.halves = memory.view(np.uint16)
         self.words = memory.view(np.uint32)
         # Indexing a memoryview gives Python integers, several times faster than NumPy scalars.
-        self.scalars = memoryview(self.words)
+        self.scalars = self.words.data
 
     def frames(self, blocks: Iterable[int], link_type: int) -> Frames:
         """The frames of the blocks that begin at these byte offsets, in their order."""

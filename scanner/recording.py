@@ -1,0 +1,105 @@
+"""The record of a sweep as it happens: its evidence, and the plan beside it.
+
+A full disk ends the record, not the sweep: what is on disk stays readable, and the fault is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.capture.evidence import Evidence, Plan, write_plan
+from scanner.contracts import Frames, Sent, Wire
+from scanner.core.addresses import AddressSet, format_address, format_range
+from scanner.flights import Secrets
+from scanner.model import CaptureError, UsageError
+from scanner.planning import SweepPlan
+
+
+@dataclass(slots=True)
+class Course:
+    """How a sweep has gone so far, as its plan will say. Times in ns; see `capture.evidence.Plan`."""
+
+    no_route: AddressSet
+    started: int = 0
+    ended: int | None = None
+    resolved: bool = False
+    complete: bool = False
+
+
+class Recording:
+    """Writes evidence.
+
+    error: what ended the record early, once something has.
+    """
+
+    def __init__(
+        self, path: str | PathLike[str], plan: SweepPlan, secrets: Secrets, wires: Iterable[Wire]
+    ) -> None:
+        """Open the files. Raises UsageError where they cannot be written, or one pcap cannot hold it all."""
+        link_types = {wire.link_type for wire in wires}
+        if len(link_types) > 1:
+            msg = "--evidence: the targets' links differ in kind, and a pcap holds one; sweep them one by one"
+            raise UsageError(msg)
+        self._path = path
+        self._plan = plan
+        self._secrets = secrets
+        self._evidence = Evidence(path, link_types.pop())
+        self.error: CaptureError | None = None
+
+    def write(self, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+        """Append probes that left, and the replies among frames that came in."""
+        if self.error is None:
+            try:
+                self._evidence.write(sent, frames, replies)
+            except CaptureError as error:
+                self.error = error
+
+    def write_plan(self, course: Course) -> None:
+        """Write the plan, again as often as need be. Raises CaptureError where that fails."""
+        plan, request = self._plan, self._plan.request
+        on_link = (path.addresses for path in plan.paths if path.hop.on_link and path.hop.mac is not None)
+        write_plan(
+            self._path,
+            Plan(
+                version=version("ghostport"),
+                seed=self._secrets.seed,
+                key=self._secrets.key.hex(),
+                protocols=list(request.protocols),
+                ports={protocol: list(request.ports) for protocol in request.protocols},
+                targets=_written(plan.addresses),
+                excluded=_written(request.excluded | plan.skipped),
+                no_route=_written(course.no_route),
+                on_link=[text for addresses in on_link for text in _written(addresses)],
+                sources=sorted({format_address(path.hop.source) for path in plan.paths}),
+                retries=request.retries,
+                wait=request.wait,
+                rate=None if np.isinf(request.rate) else request.rate,
+                started=_iso(course.started),
+                ended=None if course.ended is None else _iso(course.ended),
+                resolved=course.resolved,
+                complete=course.complete,
+                interfaces=sorted({path.hop.interface for path in plan.paths}),
+            ),
+        )
+
+    def close(self, course: Course) -> None:
+        """Write the plan for the last time and close the capture; a fault is kept in `error`."""
+        try:
+            self._evidence.close()
+            self.write_plan(course)
+        except CaptureError as error:
+            self.error = self.error or error
+
+
+def _written(addresses: AddressSet) -> list[str]:
+    return [format_range(first, last) for first, last in addresses.ranges()]
+
+
+def _iso(moment: int) -> str:
+    return f"{np.datetime64(moment, 'ns').astype('M8[us]')}Z"
