@@ -159,8 +159,8 @@ class Network(Protocol):
     def neighbours(self, interface: str) -> dict[int, bytes]:
         """Hardware addresses that are known already."""
 
-    def open(self, hop: Hop) -> Wire:
-        """A wire on the hop's interface. Raises UsageError without the privilege."""
+    def open(self, hop: Hop, packets: int) -> Wire:
+        """A wire on the hop's interface, for so many packets a round. Raises UsageError without the privilege."""
 
 
 class Clock(Protocol):

@@ -22,8 +22,7 @@ from scanner.core.transport import TransportFlows
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason
 from scanner.planning import PROBES, Path, Request
-from scanner.probes.arp import arp_request
-from scanner.probes.compiler import compile_arp, compile_probe
+from scanner.probes.stock import arp_template, template_of
 
 IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 """IP protocol numbers by transport."""
@@ -76,7 +75,7 @@ def reach(
         return Reached(path, known=np.frombuffer(neighbours[hop.gateway], dtype=np.uint8))
     wanted = path.addresses if hop.gateway is None else AddressSet.of([(hop.gateway, hop.gateway)])
     lane = ArpLane(
-        compile_arp(arp_request(hop.mac, hop.source)),
+        arp_template(),
         source=hop.source,
         source_mac=hop.mac,
         addresses=wanted,
@@ -115,7 +114,7 @@ def port_flights(
             by_payload.setdefault(probe.payload(port), []).append(port)
         for ports in by_payload.values():
             flows = TransportFlows(
-                template=compile_probe(probe, ports[0]),
+                template=template_of(probe, ports[0]),
                 protocol=IP_PROTOCOLS[protocol],
                 source=hop.source,
                 addresses=manned.addresses,

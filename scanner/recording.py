@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from os import PathLike
 
 import numpy as np
@@ -67,7 +67,7 @@ class Recording:
         write_plan(
             self._path,
             Plan(
-                version=version("ghostport"),
+                version=metadata.version("ghostport"),
                 seed=self._secrets.seed,
                 key=self._secrets.key.hex(),
                 protocols=list(request.protocols),

@@ -221,7 +221,7 @@ class Sweep:
             closing.callback(self._close_wires)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
-                    self._wires[path.hop.interface] = self._network.open(path.hop)
+                    self._wires[path.hop.interface] = self._network.open(path.hop, self.plan.probes)
             recording = self._record()
             if recording is not None:
                 closing.callback(self._conclude, recording)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from scanner.cli.version import version
 
 _LAB_HELP = "an isolated network of real hosts on this machine, to try it on (root)"
 _TARGET_HELP = "address, CIDR, 10.0.0.1-10.0.0.20, or octet ranges such as 10.0.0-3.1-254"
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that reads every installed distribution's metadata."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Show it and exit."""
+        from importlib import metadata  # noqa: PLC0415 - a fiftieth of a second, for this one line
+
+        parser.exit(message=f"ghostport {metadata.version('ghostport')}\n")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -18,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         "filtered, and why.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"ghostport {version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sweep(commands)
     _add_read(commands)

@@ -40,7 +40,7 @@ class ArpLane:
         round_trip: RoundTrip,
         capacity: int,
     ) -> None:
-        """`template` is the request's body, with DESTINATION the address asked for."""
+        """`template` is the request's body, with SOURCE and SOURCE_MAC ours, DESTINATION asked for."""
         self._stamper = Stamper(template, capacity)
         self._source = source
         self._source_mac: NDArray[np.uint8] = np.frombuffer(source_mac, dtype=np.uint8)
@@ -55,7 +55,12 @@ class ArpLane:
 
     def stamp(self, selection: Selection) -> NDArray[np.uint8]:
         """The requests of a selection: `(N, 28)` uint8, valid until the next call."""
-        return self._stamper.stamp(len(selection), {Field.DESTINATION: self.addresses.at(selection.tasks)})
+        values = {
+            Field.SOURCE: self._source,
+            Field.SOURCE_MAC: self._source_mac.tobytes(),
+            Field.DESTINATION: self.addresses.at(selection.tasks),
+        }
+        return self._stamper.stamp(len(selection), values)
 
     def hear(self, _claims: Claims, arp: ArpPackets) -> tuple[NDArray[np.int64], Replies]:
         """Take in ARP packets; returns as `Lane.hear`."""

@@ -108,7 +108,7 @@ ICMP_RULES = (
 UNANSWERED_STATE = {Protocol.TCP: State.FILTERED, Protocol.UDP: State.OPEN_FILTERED}
 """What no response after all tries means."""
 
-_STATES = {
+_STATES: dict[int, State] = {
     Rank.FILTERED: State.FILTERED,
     Rank.CLOSED: State.CLOSED,
     Rank.OPEN: State.OPEN,
@@ -118,7 +118,7 @@ _STATES = {
 
 def state_of(rank: int, protocol: Protocol) -> State:
     """The state that a rank stands for."""
-    return UNANSWERED_STATE[protocol] if rank == Rank.UNANSWERED else _STATES[Rank(rank)]
+    return UNANSWERED_STATE[protocol] if rank == Rank.UNANSWERED else _STATES[rank]
 
 
 def reason_code(reason: Reason) -> int:

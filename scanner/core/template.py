@@ -8,11 +8,14 @@ checksums zeroed, and where those sit. The constant part of every checksum is su
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+_MAC_BYTES = 6
 
 
 class Field(enum.Enum):
@@ -23,6 +26,7 @@ class Field(enum.Enum):
     SOURCE_PORT = "source_port"
     DESTINATION_PORT = "destination_port"
     SEQUENCE = "sequence"
+    SOURCE_MAC = "source_mac"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Template:
     """A network-layer packet with holes.
 
     packet: the bytes, varying fields and checksums zero.
-    fields: offset and width in bytes of each varying field; offsets are even, widths 2 or 4.
+    fields: offset and width in bytes of each varying field; offsets are even, widths 2, 4 or 6.
     checksums: in no order; none covers another.
     """
 
@@ -59,29 +63,42 @@ class Template:
     checksums: tuple[Checksum, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """A checksum of a batch: where it goes, what never changes of it, and the fields that do."""
+
+    column: NDArray[np.generic]
+    constant: int
+    fields: tuple[Field, ...]
+    zero_means_none: bool
+
+
 class Stamper:
     """Stamps batches of a template into one buffer, which is used again for every batch."""
 
     def __init__(self, template: Template, capacity: int) -> None:
         """Lay out `capacity` copies of the template."""
         length = len(template.packet)
-        self._template = template
         self._rows: NDArray[np.uint8] = np.empty((capacity, length), dtype=np.uint8)
         self._rows[:] = np.frombuffer(template.packet, dtype=np.uint8)
         self._columns = {
             field: self._column(offset, width) for field, (offset, width) in template.fields.items()
         }
         self._sums = [
-            (checksum, self._column(checksum.offset, 2), _constant_sum(template.packet, checksum))
+            _Sum(
+                column=self._column(checksum.offset, 2),
+                constant=_constant_sum(template.packet, checksum),
+                fields=tuple(_covered(template, checksum)),
+                zero_means_none=checksum.zero_means_none,
+            )
             for checksum in template.checksums
         ]
 
     def _column(self, offset: int, width: int) -> NDArray[np.generic]:
-        """One field of every row, as big-endian numbers laid over the bytes."""
+        """One field of every row laid over the bytes: big-endian numbers, or six bytes as they are."""
         length = self._rows.shape[1]
-        layout = np.dtype(
-            {"names": ["field"], "formats": [f">u{width}"], "offsets": [offset], "itemsize": length}
-        )
+        kind = f"V{width}" if width == _MAC_BYTES else f">u{width}"
+        layout = np.dtype({"names": ["field"], "formats": [kind], "offsets": [offset], "itemsize": length})
         column: NDArray[np.generic] = self._rows.view(layout)["field"][:, 0]
         return column
 
@@ -91,35 +108,41 @@ class Stamper:
         return len(self._rows)
 
     def stamp(
-        self, count: int, values: Mapping[Field, NDArray[np.unsignedinteger] | int]
+        self, count: int, values: Mapping[Field, NDArray[np.unsignedinteger] | int | bytes]
     ) -> NDArray[np.uint8]:
         """Stamp a batch.
 
         Args:
             count: packets in the batch, at most `capacity`.
-            values: for each field of the template a number, or `(count,)` numbers.
+            values: for each field of the template a number, or `(count,)` numbers; six bytes for SOURCE_MAC.
 
         Returns:
             `(count, L)` uint8, valid until the next call.
         """
-        words: dict[Field, NDArray[np.uint32] | int] = {}
         for field, column in self._columns.items():
             value = values[field]
-            column[:count] = value
-            words[field] = _word_sum(value)
-        for checksum, column, constant in self._sums:
-            total = np.full(count, constant, dtype=np.uint32)
-            for field, (offset, _width) in self._template.fields.items():
-                covered = checksum.start <= offset < checksum.stop
-                address = field in {Field.SOURCE, Field.DESTINATION}
-                if covered or (checksum.pseudo_header and address):
-                    total += np.asarray(words[field], dtype=np.uint32)
-            column[:count] = _finish(total, zero_means_none=checksum.zero_means_none)
+            column[:count] = np.void(value) if isinstance(value, bytes) else value
+        words = {field: _word_sum(values[field]) for field in {f for each in self._sums for f in each.fields}}
+        for each in self._sums:
+            total = np.full(count, each.constant, dtype=np.uint32)
+            for field in each.fields:
+                total += np.asarray(words[field], dtype=np.uint32)
+            each.column[:count] = _finish(total, zero_means_none=each.zero_means_none)
         return self._rows[:count]
 
 
-def _word_sum(value: NDArray[np.unsignedinteger] | int) -> NDArray[np.uint32] | int:
-    """Both 16-bit halves of a number of up to 32 bits, added."""
+def _covered(template: Template, checksum: Checksum) -> Iterator[Field]:
+    """The fields that a checksum depends on."""
+    for field, (offset, _width) in template.fields.items():
+        within = checksum.start <= offset < checksum.stop
+        if within or (checksum.pseudo_header and field in {Field.SOURCE, Field.DESTINATION}):
+            yield field
+
+
+def _word_sum(value: NDArray[np.unsignedinteger] | int | bytes) -> NDArray[np.uint32] | int:
+    """All 16-bit words of a value, added."""
+    if isinstance(value, bytes):
+        return sum(int.from_bytes(value[at : at + 2], "big") for at in range(0, len(value), 2))
     if isinstance(value, int):
         return (value >> 16) + (value & 0xFFFF)
     wide = value.astype(np.uint32)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scanner.core.addresses import format_address
-
 if TYPE_CHECKING:
     from scapy.packet import Packet
 
+ARP_REQUEST = "arp-request"
+"""Its name among the stock templates."""
 
-def arp_request(source_mac: bytes, source: int) -> Packet:
-    """The request as a Scapy packet; the address asked for is the engine's to fill."""
+
+def arp_request() -> Packet:
+    """The request as a Scapy packet; all addresses but the unknown one are the engine's to fill."""
     from scapy.layers.l2 import ARP  # noqa: PLC0415 - a fifth of a second, only when compiling
 
-    return ARP(
-        op="who-has", hwsrc=source_mac.hex(":"), psrc=format_address(source), hwdst="00:00:00:00:00:00"
-    )
+    return ARP(op="who-has", hwdst="00:00:00:00:00:00")

@@ -46,6 +46,12 @@ _FIELDS = {
     },
 }
 
+_ARP_FIELDS = {
+    Field.SOURCE: _Varying("ARP", "psrc", *_ADDRESS),
+    Field.DESTINATION: _Varying("ARP", "pdst", *_ADDRESS),
+    Field.SOURCE_MAC: _Varying("ARP", "hwsrc", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"),
+}
+
 
 def compile_probe(probe: Probe, port: int) -> Template:
     """Compile a probe for a port. Raises UsageError where the packet cannot be made a template."""
@@ -94,19 +100,20 @@ def compile_packet(packet: Packet, *, name: str = "packet") -> Template:
 
 
 def compile_arp(packet: Packet) -> Template:
-    """Compile an ARP request: the address asked for is the field, all else is taken as it stands.
+    """Compile an ARP request: the sender's two addresses and the address asked for become fields.
 
     Raises:
-        UsageError: the packet does not start at ARP, or the address is not where a template could hold it.
+        UsageError: the packet does not start at ARP, or an address is not where a template could hold it.
     """
     if packet.name != "ARP":
         msg = f"arp: an ARP probe starts with ARP; this is {_layers(packet)}"
         raise UsageError(msg)
-    target = _Varying("ARP", "pdst", *_ADDRESS)
     base = packet.copy()
-    _set(base, target, target.zeros, "arp")
+    for where in _ARP_FIELDS.values():
+        _set(base, where, where.zeros, "arp")
     built = bytes(base)
-    return Template(packet=built, fields={Field.DESTINATION: _place(base, built, target, "arp")})
+    places = {field: _place(base, built, where, "arp") for field, where in _ARP_FIELDS.items()}
+    return Template(packet=built, fields=places)
 
 
 def _place(base: Packet, built: bytes, where: _Varying, name: str) -> tuple[int, int]:
@@ -117,7 +124,7 @@ def _place(base: Packet, built: bytes, where: _Varying, name: str) -> tuple[int,
     width = len(differing)
     if (
         len(other) != len(built)
-        or width not in {2, 4}
+        or width not in {2, 4, 6}
         or differing[-1] - differing[0] + 1 != width
         or differing[0] % 2
     ):

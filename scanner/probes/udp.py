@@ -11,7 +11,7 @@ from scanner.probes.mark import IP_ID
 if TYPE_CHECKING:
     from scapy.packet import Packet
 
-_PAYLOADS: dict[int, bytes] = {
+PAYLOADS: dict[int, bytes] = {
     # DNS (RFC 1035, 4.1): server status request (opcode 2), id "GP"; every server answers, if only NOTIMP.
     53: bytes.fromhex("4750 1000 0000 0000 0000 0000"),
     # NTP (RFC 5905, 7.3): version 4, mode 3 (client), all else zero.
@@ -23,6 +23,7 @@ _PAYLOADS: dict[int, bytes] = {
         "3012 0400 0400 a00c 02022b06 020100 020100 3000"
     ),
 }
+"""What is sent to ports whose protocol leaves an empty datagram without an answer."""
 
 
 def _packet(payload: bytes) -> Packet:
@@ -33,7 +34,7 @@ def _packet(payload: bytes) -> Packet:
 
 
 def _payload(port: int) -> bytes:
-    return _PAYLOADS.get(port, b"")
+    return PAYLOADS.get(port, b"")
 
 
 UDP = Probe(

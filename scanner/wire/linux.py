@@ -8,7 +8,10 @@ from scanner.wire.clock import SystemClock
 from scanner.wire.ip_command import Runner, run_ip
 from scanner.wire.neighbours import parse_neighbours
 from scanner.wire.open import open_wire
+from scanner.wire.receive_ring import RingOptions
 from scanner.wire.routes import on_link_specials, plan_routes
+
+_LEAST_BLOCKS = 16
 
 
 class LinuxNetwork:
@@ -40,6 +43,11 @@ class LinuxNetwork:
         known = parse_neighbours(self._run(["-j", "-4", "neigh", "show"], ""))
         return {address: mac for (name, address), mac in known.items() if name == interface}
 
-    def open(self, hop: Hop) -> Wire:
-        """Packet rings on Ethernet, raw IP elsewhere; see `scanner.wire.open.open_wire`."""
-        return open_wire(hop)
+    def open(self, hop: Hop, packets: int) -> Wire:
+        """Packet rings on Ethernet, raw IP elsewhere; see `scanner.wire.open.open_wire`.
+
+        A reply that comes alone takes a block of the ring for itself, so there are as many blocks as
+        packets; but a ring costs time to make, so a small sweep has a small one.
+        """
+        blocks = min(RingOptions().blocks, max(_LEAST_BLOCKS, packets))
+        return open_wire(hop, RingOptions(blocks=blocks))

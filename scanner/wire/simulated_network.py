@@ -128,7 +128,7 @@ class SimulatedNetwork:
         """None: every address may be a host."""
         return AddressSet.empty()
 
-    def neighbours(self, interface: str) -> dict[int, bytes]:  # noqa: ARG002 - the contract's
+    def neighbours(self, interface: str) -> dict[int, bytes]:
         """None is known: ARP is asked."""
         return {}
 
