@@ -101,7 +101,9 @@ class Records:
         """A table for people: what they asked to see, else open ports, and other answers while few."""
         answers = sum(count for (*_, reason), count in tally.items() if reason in ANSWERS)
         show = self._show or ("responders" if answers <= FEW else "open")
-        reporter: Reporter = (TerminalReporter if sys.stdout.isatty() else TextReporter)(sys.stdout.buffer)
+        # Who asked to see them gets them all, however many.
+        draws = sys.stdout.isatty() and self._show is None
+        reporter: Reporter = (TerminalReporter if draws else TextReporter)(sys.stdout.buffer)
         reporter.write(result.verdicts(CHOICES[show]))
         reporter.close()
 

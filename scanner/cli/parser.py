@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-
 _LAB_HELP = "an isolated network of real hosts on this machine, to try it on (root)"
 _TARGET_HELP = "address, CIDR, 10.0.0.1-10.0.0.20, or octet ranges such as 10.0.0-3.1-254"
 

@@ -55,7 +55,7 @@ class ArpLane:
 
     def stamp(self, selection: Selection) -> NDArray[np.uint8]:
         """The requests of a selection: `(N, 28)` uint8, valid until the next call."""
-        values = {
+        values: dict[Field, NDArray[np.unsignedinteger] | int | bytes] = {
             Field.SOURCE: self._source,
             Field.SOURCE_MAC: self._source_mac.tobytes(),
             Field.DESTINATION: self.addresses.at(selection.tasks),

@@ -71,10 +71,15 @@ class Schedule:
 
     @property
     def progress(self) -> float:
-        """How much of the work is done, from 0 to 1, as if every round were as long as the first."""
-        if not self._ledger.unanswered or self.attempt >= self._attempts:
+        """How much of the work is done, from 0 to 1, if the rest stays as silent as what was asked so far."""
+        unanswered = self._ledger.unanswered
+        if not unanswered or self.attempt >= self._attempts:
             return 1.0
-        return (self.attempt + self._next / max(1, self._size)) / self._attempts
+        asked = self._size if self.attempt else self._next
+        silent = (unanswered - (self._size - asked)) / asked if asked else 1.0
+        walked = self._next / self._size
+        done = silent * (self.attempt - 1 + walked) + 1.0 if self.attempt else walked
+        return done / (1.0 + silent * (self._attempts - 1))
 
     def take(self, limit: int, now: float) -> Selection | None:
         """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so."""

@@ -116,20 +116,6 @@ def milliseconds(rtt: float) -> str:
     return f"{rtt:.{digits}f} ms"
 
 
-class Tally:
-    """Counts targets as their records go by, or takes counts that somebody else made.
-
-    counts: how many targets of each kind.
-    """
-
-    def __init__(self, counts: Mapping[Kind, int] | None = None) -> None:
-        self.counts: Counter[Kind] = Counter(counts or {})
-
-    def add(self, verdict: Verdict) -> None:
-        """Count a record."""
-        self.counts[verdict.proto, verdict.port, verdict.state, verdict.reason] += 1
-
-
 def summary(counts: Mapping[Kind, int]) -> list[str]:
     """A line for each protocol and port: how many targets have which state, and for which reasons.
 
