@@ -160,7 +160,10 @@ class Network(Protocol):
         """Hardware addresses that are known already."""
 
     def open(self, hop: Hop, packets: int) -> Wire:
-        """A wire on the hop's interface, for so many packets a round. Raises UsageError without the privilege."""
+        """A wire on the hop's interface, for so many packets a round.
+
+        Raises UsageError without the privilege.
+        """
 
 
 class Clock(Protocol):

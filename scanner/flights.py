@@ -27,6 +27,9 @@ from scanner.probes.stock import arp_template, template_of
 IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 """IP protocol numbers by transport."""
 
+LONGEST_ARP_WAIT = 0.3
+"""Seconds: a neighbour on the same link is near, or asleep, and then the next try wakes it."""
+
 _BROADCAST: NDArray[np.uint8] = np.full(6, 0xFF, dtype=np.uint8)
 
 
@@ -81,7 +84,7 @@ def reach(
         addresses=wanted,
         seed=secrets.seed,
         attempts=request.retries + 1,
-        round_trip=RoundTrip(request.wait),
+        round_trip=RoundTrip(min(request.wait, LONGEST_ARP_WAIT)),
         capacity=min(BATCH, wanted.size),
     )
     return Reached(path, flight=Flight(lane, wire, ETHERTYPE_ARP, _BROADCAST))

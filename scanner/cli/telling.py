@@ -46,7 +46,8 @@ def dry_run(plan: SweepPlan) -> Iterator[str]:
 def about_result(sweep: Sweep, result: Result, elapsed: float, *, verbose: bool) -> Iterator[str]:
     """How it went."""
     statistics = sweep.statistics
-    yield f"{thousands(sweep.targets)} targets in {elapsed:.2f} s; {thousands(statistics.sent)} packets sent"
+    targets, sent = thousands(sweep.targets), thousands(statistics.sent)
+    yield f"{targets} {'target' if sweep.targets == 1 else 'targets'} in {elapsed:.2f} s; {sent} packets sent"
     if statistics.send_refused or statistics.receive_dropped:
         sending, receiving = thousands(statistics.send_refused), thousands(statistics.receive_dropped)
         yield f"kernel drops, healed by retries: {sending} on sending, {receiving} on receiving"
@@ -84,16 +85,18 @@ def _path(path: Path) -> str:
         through = "to this host itself"
     else:
         through = "on-link"
-    count, source = thousands(path.addresses.size), format_address(hop.source)
-    return f"path: {count} addresses by {hop.interface} from {source} {through}"
+    return f"path: {_count(path.addresses)} by {hop.interface} from {format_address(hop.source)} {through}"
 
 
 def _named(addresses: AddressSet) -> str:
     ranges = addresses.ranges()
     named = [format_range(first, last) for first, last in ranges[:_MOST_NAMED]]
     more = f" and {len(ranges) - _MOST_NAMED} more ranges" if len(ranges) > _MOST_NAMED else ""
-    count = "1 address" if addresses.size == 1 else f"{thousands(addresses.size)} addresses"
-    return f"{', '.join(named)}{more} ({count})"
+    return f"{', '.join(named)}{more} ({_count(addresses)})"
+
+
+def _count(addresses: AddressSet) -> str:
+    return "1 address" if addresses.size == 1 else f"{thousands(addresses.size)} addresses"
 
 
 def _duration(seconds: float) -> str:
