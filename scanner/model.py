@@ -56,7 +56,7 @@ REASONS: tuple[Reason, ...] = tuple(Reason)
 """Reasons by code: `REASONS[code]`."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The record of one target: what is written, printed and handed to library users.
 
     `ttl`, `rtt_ms` and `responder` belong to the reply that decided and are None where

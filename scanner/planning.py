@@ -123,7 +123,8 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
             paths.append(Path(hop, reached))
     if not paths:
         first = format_address(addresses.ranges()[0][0])
-        msg = f"no route to any of the {addresses.size} targets ({first} …): see `ip route get {first}`"
+        rest = "" if addresses.size == 1 else f" or any other of the {addresses.size} targets"
+        msg = f"no route to {first}{rest}: see `ip route get {first}`"
         raise UsageError(msg)
     return SweepPlan(
         request=request,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from scanner.core.outcomes import PROTOCOLS, Outcomes, OutcomeSource, in_address_order
+from scanner.core.records import verdicts
 from scanner.core.rules import Rank, state_of
 from scanner.model import REASONS, Protocol, Reason, State, Verdict
 
@@ -44,7 +45,7 @@ class Result:
     def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
         """The records whose outcomes are chosen, by address, protocol and port."""
         for outcomes in self._outcomes():
-            yield from (choice(outcomes) if choice else outcomes).verdicts()
+            yield from verdicts(choice(outcomes) if choice else outcomes)
 
     def open(self) -> list[Verdict]:
         """The records of open ports."""

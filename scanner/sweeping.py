@@ -27,6 +27,7 @@ from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource
 from scanner.core.pacing import TokenBucket
 from scanner.core.ports import parse_ports
+from scanner.core.records import verdicts
 from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
@@ -188,7 +189,7 @@ class Sweep:
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
             if isinstance(heard.lane, Lane) and len(tasks):
-                yield from heard.lane.outcomes_of(tasks).verdicts()
+                yield from verdicts(heard.lane.outcomes_of(tasks))
         yield from self.result().verdicts(not_open)
 
     def result(self) -> Result:

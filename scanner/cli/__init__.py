@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from scanner.cli.parser import lab_parser, make_parser
 from scanner.model import GhostportError
@@ -18,17 +19,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # NumPy's BLAS would start a thread a core, which nothing here uses.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _open_closed_streams()
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
     except GhostportError as error:
-        print(f"ghostport: {error}", file=sys.stderr)
-        return error.exit_code
+        return _say(str(error), error.exit_code)
+    except MemoryError:
+        return _say("out of memory; take fewer targets or ports at a time", INCOMPLETE)
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter's own flush at the end must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
         return INCOMPLETE
+    except OSError as error:
+        return _say(f"{error.filename or 'standard output'}: {error.strerror}", INCOMPLETE)
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        _let_go_of_output()
+    return code
+
+
+def _say(fault: str, code: int) -> int:
+    print(f"ghostport: {fault}", file=sys.stderr)
+    return code
+
+
+def _open_closed_streams() -> None:
+    """Put nothing in the place of an output that the caller closed: else a file of ours would take it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+
+
+def _let_go_of_output() -> None:
+    """Flush it, or give it up: the interpreter's own flush at the end must not complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:

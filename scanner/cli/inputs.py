@@ -66,20 +66,31 @@ def _parted(text: str) -> list[str]:
 def _from_files(names: Iterable[str]) -> AddressSet:
     found = AddressSet.empty()
     for name in names:
-        if name == "-":
-            found |= parse_target_lines(_lines(sys.stdin), "standard input")
-            continue
-        try:
-            # A byte-order mark, as some editors leave, is not part of the first target.
-            with Path(name).open(encoding="utf-8-sig") as stream:
-                found |= parse_target_lines(_lines(stream), name)
-        except OSError as error:
-            msg = f"{name}: cannot be read: {error.strerror}"
-            raise UsageError(msg) from None
-        except ValueError:
-            msg = f"{name}: is not a text file of targets"
-            raise UsageError(msg) from None
+        found |= _from_file(name)
     return found
+
+
+def _from_file(name: str) -> AddressSet:
+    called = "standard input" if name == "-" else name
+    try:
+        with _opened(name) as stream:
+            return parse_target_lines(_lines(stream), called)
+    except OSError as error:
+        msg = f"{called}: cannot be read: {error.strerror}"
+        raise UsageError(msg) from None
+    except ValueError:
+        msg = f"{called}: is not a text file of targets"
+        raise UsageError(msg) from None
+
+
+def _opened(name: str) -> IO[str]:
+    # A byte-order mark, as some editors leave, is not part of the first target.
+    if name != "-":
+        return Path(name).open(encoding="utf-8-sig")
+    if getattr(sys, "stdin", None) is None:
+        msg = "standard input: is closed"
+        raise UsageError(msg)
+    return open(sys.stdin.fileno(), encoding="utf-8-sig", closefd=False)
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

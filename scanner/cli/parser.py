@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
+
+from scanner.model import UsageError
 
 _LAB_HELP = "an isolated network of real hosts on this machine, to try it on (root)"
 _TARGET_HELP = "address, CIDR, 10.0.0.1-10.0.0.20, or octet ranges such as 10.0.0-3.1-254"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the rest of the package does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        msg = f"{message}; see {self.prog} --help"
+        raise UsageError(msg)
 
 
 class _Version(argparse.Action):
@@ -20,7 +32,7 @@ class _Version(argparse.Action):
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; a command's name is left in `command`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ghostport",
         description="Sweep a network for a port that nobody uses, and say of every address: open, closed or "
         "filtered, and why.",
@@ -36,10 +48,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def lab_parser() -> argparse.ArgumentParser:
     """The parser of `ghostport lab`, without its actions, which the lab itself declares."""
-    return argparse.ArgumentParser(prog="ghostport lab", description=_LAB_HELP, allow_abbrev=False)
+    return _Parser(prog="ghostport lab", description=_LAB_HELP, allow_abbrev=False)
 
 
-def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     sweep = commands.add_parser(
         "sweep",
         help="probe targets and classify what answers",
@@ -93,7 +105,7 @@ def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
 
 
-def _add_read(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_read(commands: argparse._SubParsersAction[_Parser]) -> None:
     read = commands.add_parser(
         "read",
         help="classify a recorded capture by the same rules",

@@ -35,11 +35,11 @@ def dry_run(plan: SweepPlan) -> Iterator[str]:
     yield f"probes: {thousands(plan.probes)} at first; {most} if every target stayed silent"
     if math.isinf(request.rate):
         yield "time: as fast as the kernel carries, and the waiting for replies"
-        return
-    # While nothing has answered, every try is waited for in full, unless the next round takes longer.
-    once = plan.probes / request.rate
-    longest = sum(max(once, request.wait) for _ in range(tries))
-    yield f"time: {_duration(once)} if all answered at once; {_duration(longest)} if nothing did"
+    else:
+        # While nothing has answered, every try is waited for in full, unless the next round takes longer.
+        once = plan.probes / request.rate
+        longest = tries * max(once, request.wait)
+        yield f"time: {_duration(once)} if all answered at once; {_duration(longest)} if nothing did"
     yield "nothing was sent"
 
 
@@ -74,7 +74,7 @@ def _asked(plan: SweepPlan) -> str:
     ports = format_ports(request.ports)
     asked = ", ".join(f"{protocol} {ports}" for protocol in request.protocols)
     rate = "full rate" if math.isinf(request.rate) else f"{request.rate:g} packets/s"
-    return f"{asked}; {rate}, {request.retries} retries"
+    return f"{asked}; {rate}, {request.retries} {'retry' if request.retries == 1 else 'retries'}"
 
 
 def _path(path: Path) -> str:

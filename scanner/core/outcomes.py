@@ -1,7 +1,4 @@
-"""Outcomes: what a sweep or a capture came to, in columns; and the records made of them.
-
-The one place where records are made, so that a sweep and its capture cannot differ in form.
-"""
+"""Outcomes: what a sweep or a capture came to, in columns."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core import decode
-from scanner.core.addresses import AddressSet, format_addresses
+from scanner.core.addresses import AddressSet
 from scanner.core.ledger import Ledger
-from scanner.core.rules import Rank, state_of
-from scanner.model import REASONS, Protocol, Verdict
+from scanner.core.rules import Rank
+from scanner.model import Protocol
 
 PROTOCOLS = {decode.TCP: Protocol.TCP, decode.UDP: Protocol.UDP}
 """Transports by their IP protocol number."""
@@ -25,8 +22,6 @@ ABSENT = -1
 """In a signed column: there is no such fact."""
 
 _ADDRESSES_AT_ONCE = 1 << 16
-_US_PER_MS = 1000
-_NS_PER_US = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,7 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.address)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Outcomes:
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Outcomes:
         """Some of them."""
         return Outcomes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
@@ -93,40 +88,6 @@ class Outcomes:
     def in_order(self) -> Outcomes:
         """By address, protocol and port."""
         return self.take(np.lexsort((self.port, self.protocol, self.address)))
-
-    def verdicts(self) -> list[Verdict]:
-        """The records, in this order."""
-        times = np.datetime_as_string(self.time.view("M8[ns]").astype("M8[us]")).tolist()
-        responders = format_addresses(np.maximum(self.responder, 0).astype(np.uint32))
-        return [
-            Verdict(
-                ip=ip,
-                proto=PROTOCOLS[protocol],
-                port=port,
-                state=state_of(rank, PROTOCOLS[protocol]),
-                reason=REASONS[reason],
-                ttl=None if ttl == ABSENT else ttl,
-                rtt_ms=None if rtt == ABSENT else max(rtt, 0) // _NS_PER_US / _US_PER_MS,
-                responder=None if source == ABSENT else responder,
-                tries=tries,
-                time=None if moment == ABSENT else f"{time}Z",
-            )
-            for ip, protocol, port, rank, reason, ttl, rtt, source, responder, tries, moment, time in zip(
-                format_addresses(self.address),
-                self.protocol.tolist(),
-                self.port.tolist(),
-                self.rank.tolist(),
-                self.reason.tolist(),
-                self.ttl.tolist(),
-                self.rtt.tolist(),
-                self.responder.tolist(),
-                responders,
-                self.tries.tolist(),
-                self.time.tolist(),
-                times,
-                strict=True,
-            )
-        ]
 
     @staticmethod
     def concatenate(parts: Iterable[Outcomes]) -> Outcomes:

@@ -99,7 +99,7 @@ class TransportFlows:
 
         A SYN, or any datagram, to a high port looks like the answer of that port to one of ours.
         """
-        echo = (claims.target == self.source) & (claims.rank == Rank.OPEN)
+        echo: NDArray[np.bool_] = (claims.target == self.source) & (claims.rank == Rank.OPEN)
         row = np.flatnonzero(echo)
         address = self.addresses.index_of(claims.target[row])
         asked, left = claims.prober_port[row], claims.target_port[row]

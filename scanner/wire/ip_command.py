@@ -7,6 +7,8 @@ wherever it is used, so tests hand in recorded texts and a laboratory can run `i
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -27,20 +29,28 @@ def run_ip(arguments: Sequence[str], text: str = "") -> str:
     """
     try:
         done = subprocess.run(  # noqa: S603 - an argument list and no shell
-            ["ip", *arguments],  # noqa: S607 - whichever `ip` the PATH has, as in a shell
+            [_program(), *arguments],
             input=text,
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
             check=False,
         )
-    except FileNotFoundError:
-        raise UsageError("the command `ip` is missing; install iproute2") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"the command `ip` cannot be run: {error}") from None
     if done.returncode and not done.stdout.strip() and "-batch" not in arguments:
-        raise UsageError(f"`ip {' '.join(arguments)}` failed: {done.stderr.strip().splitlines()[:1]}")
+        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+        raise UsageError(f"`ip {' '.join(arguments)}` failed: {said}")
     return done.stdout
+
+
+def _program() -> str:
+    # An ordinary user's PATH may lack sbin, where some distributions have it.
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    found = shutil.which("ip", path=places)
+    if found is None:
+        raise UsageError("the command `ip` is missing; install iproute2")
+    return found
 
 
 def parse_json_list(text: str) -> list[dict[str, Any]]:
