@@ -124,7 +124,7 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
     if not paths:
         first = format_address(addresses.ranges()[0][0])
         rest = "" if addresses.size == 1 else f" or any other of the {addresses.size} targets"
-        msg = f"no route to {first}{rest}: see `ip route get {first}`"
+        msg = f"no route to {first}{rest}: see `ip route get {first}{_way(request)}`"
         raise UsageError(msg)
     return SweepPlan(
         request=request,
@@ -134,3 +134,9 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         skipped=skipped,
         scope=scope.without(skipped | request.excluded),
     )
+
+
+def _way(request: Request) -> str:
+    """What was asked of the way, in the words of ip-route(8)."""
+    way = "" if request.interface is None else f" oif {request.interface}"
+    return way if request.source is None else f"{way} from {format_address(request.source)}"

@@ -103,6 +103,8 @@ class _Recorded:
     def __init__(self, outcomes: Outcomes) -> None:
         self._outcomes = outcomes
         self.addresses = AddressSet.from_addresses(outcomes.address)
+        _, counts = np.unique(outcomes.address, return_counts=True)
+        self.density = int(counts.max(initial=0))
 
     def outcomes(self, first: int, last: int) -> Outcomes:
         """As `OutcomeSource`."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scanner.cli.parser import lab_parser, make_parser
+from scanner.cli.parser import lab_parser, parse
 from scanner.model import GhostportError
 
 INCOMPLETE = 4
@@ -69,7 +69,7 @@ def _run(words: list[str]) -> int:
         arguments = lab.parse_args(words[1:])
         code: int = arguments.run(arguments)
         return code
-    arguments = make_parser().parse_args(words)
+    arguments = parse(words)
     if arguments.command == "sweep":
         from scanner.cli.sweep import run_sweep  # noqa: PLC0415
 

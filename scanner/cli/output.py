@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import secrets
 import stat
 import sys
@@ -127,8 +126,8 @@ class _Target:
                 self._draft = None
                 self.stream: IO[bytes] = path.open("wb")
             else:
-                if path.exists() and not os.access(path, os.W_OK):
-                    raise PermissionError(13, os.strerror(13))
+                if path.exists():
+                    path.open("ab").close()  # raises where it may not be written; changes nothing
                 self._draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
                 self.stream = self._draft.open("xb")
         except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
 
 from scanner.model import UsageError
@@ -30,8 +31,11 @@ class _Version(argparse.Action):
         parser.exit(message=f"ghostport {metadata.version('ghostport')}\n")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; a command's name is left in `command`."""
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """What the words of a command line say; the command's name is in `command`.
+
+    Raises UsageError for words that say nothing; exits after --help and --version.
+    """
     parser = _Parser(
         prog="ghostport",
         description="Sweep a network for a port that nobody uses, and say of every address: open, closed or "
@@ -43,7 +47,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_sweep(commands)
     _add_read(commands)
     commands.add_parser("lab", help=_LAB_HELP, add_help=False)
-    return parser
+    command = commands.choices.get(words[0]) if words else None
+    if command is None:
+        return parser.parse_args(words)
+    # Intermixed: targets may stand before and behind options.
+    return command.parse_intermixed_args(words[1:], argparse.Namespace(command=words[0]))
 
 
 def lab_parser() -> argparse.ArgumentParser:

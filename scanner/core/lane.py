@@ -90,6 +90,11 @@ class Lane:
         """The addresses asked."""
         return self.flows.addresses
 
+    @property
+    def density(self) -> int:
+        """As `outcomes.OutcomeSource`."""
+        return len(self.flows.ports)
+
     def outcomes(self, first: int, last: int) -> Outcomes:
         """What came of the addresses from `first` to `last`, both included, so far as this shard asked."""
         ports = len(self.flows.ports)

@@ -21,7 +21,7 @@ PROTOCOLS = {decode.TCP: Protocol.TCP, decode.UDP: Protocol.UDP}
 ABSENT = -1
 """In a signed column: there is no such fact."""
 
-_ADDRESSES_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,10 @@ class OutcomeSource(TypingProtocol):
     def addresses(self) -> AddressSet:
         """Which."""
 
+    @property
+    def density(self) -> int:
+        """The most outcomes that one address has."""
+
     def outcomes(self, first: int, last: int) -> Outcomes:
         """Those of its addresses from `first` to `last`, both included, in any order."""
 
@@ -129,6 +133,11 @@ class Absent:
         return self._addresses
 
     @property
+    def density(self) -> int:
+        """As `OutcomeSource`."""
+        return len(self._ports)
+
+    @property
     def size(self) -> int:
         """How many verdicts."""
         return self._addresses.size * len(self._ports)
@@ -147,12 +156,13 @@ class Absent:
 
 
 def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
-    """All outcomes by address, protocol and port, a bounded number of addresses at a time."""
+    """All outcomes by address, protocol and port, a bounded number at a time."""
     listed = list(sources)
+    step = max(1, _AT_ONCE // max(1, sum(source.density for source in listed)))
     everything = AddressSet.empty()
     for source in listed:
         everything |= source.addresses
-    for offset in range(0, everything.size, _ADDRESSES_AT_ONCE):
-        block = everything.chunk(offset, min(_ADDRESSES_AT_ONCE, everything.size - offset))
+    for offset in range(0, everything.size, step):
+        block = everything.chunk(offset, step)
         first, last = int(block[0]), int(block[-1])
         yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()
