@@ -5,6 +5,9 @@ Bounds are the caller's business, but kept here too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,3 +41,22 @@ def columns(rows: NDArray[np.uint8], layout: np.dtype[np.void]) -> NDArray[np.vo
     """See each row of a contiguous matrix as one header."""
     seen: NDArray[np.void] = rows.view(layout)[:, 0]
     return seen
+
+
+class Columns:
+    """Base of dataclasses with slots whose fields are arrays of one length, an element a row of a table."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.__slots__[0]))
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Self:
+        """Some of the rows."""
+        return type(self)(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Self]) -> Self:
+        """All rows of several tables, in order; there must be at least one."""
+        listed = list(parts)
+        return cls(*(np.concatenate([getattr(part, name) for part in listed]) for name in cls.__slots__))

@@ -303,7 +303,7 @@ def _icmp(
     enough = header_bytes + _QUOTED_BYTES <= room
     transported = (quoted["protocol"] == TCP) | (quoted["protocol"] == UDP)
     first = (quoted["fragment"] & _FRAGMENT_OFFSET) == 0
-    useful = (room >= _IPV4_HEADER) & sound & enough & transported & first
+    useful = sound & enough & transported & first
     _count(unread, "ICMP without a quoted TCP or UDP packet", ~useful)
     rows = np.flatnonzero(useful)
     quote = quoted[rows]

@@ -6,11 +6,12 @@ must name that probe's sequence number as far as its kind of reply can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.columns import Columns
 from scanner.core.decode import TCP, UDP, Decoded
 from scanner.core.rules import ACK, RST, SYN, Claims, sequence_agrees
 
@@ -18,7 +19,7 @@ Keys = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Probes:
+class Probes(Columns):
     """Recorded probes, one element each.
 
     times: int64 ns. protocol: uint8. prober, target: uint32. prober_port, target_port: uint16.
@@ -32,23 +33,6 @@ class Probes:
     prober_port: NDArray[np.uint16]
     target_port: NDArray[np.uint16]
     sequence: NDArray[np.uint32]
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Probes:
-        """Some of them."""
-        return Probes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-    @staticmethod
-    def concatenate(parts: list[Probes]) -> Probes:
-        """All of several; there must be at least one."""
-        return Probes(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(Probes)
-            }
-        )
 
     def keys(self) -> Keys:
         """The flow of each, as two words."""

@@ -7,16 +7,17 @@ not depend on the order in which replies are read, and a capture gives what the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.columns import Columns
 from scanner.core.rules import Rank
 
 
 @dataclass(frozen=True, slots=True)
-class Replies:
+class Replies(Columns):
     """Genuine replies, one element each: what the ledger needs of them.
 
     task: int64. rank, reason, ttl: uint8. responder: uint32. times: int64 ns.
@@ -30,10 +31,6 @@ class Replies:
     responder: NDArray[np.uint32]
     times: NDArray[np.int64]
     rtt: NDArray[np.int64]
-
-    def take(self, rows: NDArray[np.int64]) -> Replies:
-        """Some of them."""
-        return Replies(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 class Ledger:
@@ -80,12 +77,7 @@ class Ledger:
             empty = np.zeros(0, dtype=np.int64)
             narrow = np.zeros(0, dtype=np.uint8)
             return Replies(empty, narrow, narrow, narrow, np.zeros(0, dtype=np.uint32), empty, empty)
-        everything = Replies(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in self._decisions])
-                for field in fields(Replies)
-            }
-        )
+        everything = Replies.concatenate(self._decisions)
         # A task decided anew stands later and ranks higher: the last of each is the one that holds.
         order = np.argsort(everything.task, kind="stable")
         task = everything.task[order]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol as TypingProtocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scanner.core import decode
 from scanner.core.addresses import AddressSet
+from scanner.core.columns import Columns
 from scanner.core.ledger import Ledger
 from scanner.core.rules import Rank
 from scanner.model import Protocol
@@ -25,7 +26,7 @@ _AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(Columns):
     """One element a target.
 
     address: uint32. protocol: uint8. port: uint16. rank: uint8 of `Rank`. reason: uint8.
@@ -43,13 +44,6 @@ class Outcomes:
     responder: NDArray[np.int64]
     tries: NDArray[np.int64]
     time: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.address)
-
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Outcomes:
-        """Some of them."""
-        return Outcomes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     @staticmethod
     def silent(
@@ -88,17 +82,6 @@ class Outcomes:
     def in_order(self) -> Outcomes:
         """By address, protocol and port."""
         return self.take(np.lexsort((self.port, self.protocol, self.address)))
-
-    @staticmethod
-    def concatenate(parts: Iterable[Outcomes]) -> Outcomes:
-        """All of several, in order; there must be at least one."""
-        listed = list(parts)
-        return Outcomes(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in listed])
-                for field in fields(Outcomes)
-            }
-        )
 
 
 class OutcomeSource(TypingProtocol):

@@ -11,12 +11,12 @@ RFC 1122 section 4.1.3.4 and 4.2.3.9, RFC 1812 section 5.2.7; nmap's reason word
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.columns import Columns
 from scanner.core.decode import TCP, UDP, Datagrams, Decoded, IcmpErrors
 from scanner.model import REASONS, Protocol, Reason, State
 
@@ -127,7 +127,7 @@ def reason_code(reason: Reason) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Columns):
     """What replies say, one element a reply: which probe each claims to answer, and what follows if it does.
 
     frame: int64, which frame of the input; times: int64 ns.
@@ -150,24 +150,6 @@ class Claims:
     reason: NDArray[np.uint8]
     responder: NDArray[np.uint32]
     ttl: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Claims:
-        """Some of them."""
-        return Claims(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-    @staticmethod
-    def concatenate(parts: Iterable[Claims]) -> Claims:
-        """All of several, in order; there must be at least one."""
-        listed = list(parts)
-        return Claims(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in listed])
-                for field in fields(Claims)
-            }
-        )
 
 
 class Rules:

@@ -101,6 +101,8 @@ class TransportFlows:
         """
         echo: NDArray[np.bool_] = (claims.target == self.source) & (claims.rank == Rank.OPEN)
         row = np.flatnonzero(echo)
+        if not len(row):
+            return echo
         address = self.addresses.index_of(claims.target[row])
         asked, left = claims.prober_port[row], claims.target_port[row]
         port = np.minimum(np.searchsorted(self.ports, asked), len(self.ports) - 1)
