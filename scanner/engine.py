@@ -176,6 +176,9 @@ def _patience(wires: Sequence[Wire], wait: float) -> float:
     """How long `receive` may wait on a wire: where there are several, they are waited for together, here."""
     if len(wires) == 1:
         return wait
+    descriptors = [wire.fileno() for wire in wires]
+    if min(descriptors) < 0:
+        return wait / len(wires)
     if wait > 0:
-        select.select([wire.fileno() for wire in wires], [], [], wait)
+        select.select(descriptors, [], [], wait)
     return 0.0

@@ -17,6 +17,9 @@ from scanner.model import ScopeRefused
 _DESTINATION = {ETHERTYPE_IPV4: 16, ETHERTYPE_ARP: 24}
 """Where the address asked sits: RFC 791, 3.1 and RFC 826."""
 
+_NO_OPTIONS = 0x45
+"""IPv4's first byte: version 4, a header of five words."""
+
 
 class Gate:
     """Lets packets to permitted addresses out; ARP may ask for this host's own next hops besides."""
@@ -34,6 +37,8 @@ class Gate:
             WireError: as `Wire.send`.
         """
         destinations = _destinations(batch)
+        if batch.ethertype == ETHERTYPE_IPV4:
+            _refuse_options(batch.packets)
         permitted = self._scope.permits(destinations)
         if batch.ethertype == ETHERTYPE_ARP:
             permitted |= self._next_hops.contains(destinations)
@@ -42,6 +47,13 @@ class Gate:
             msg = "outside the scope: a packet was stopped at the gate"
             raise ScopeRefused(msg)
         return wire.send(batch)
+
+
+def _refuse_options(packets: NDArray[np.uint8]) -> None:
+    """IPv4 options may name further destinations (source routes, RFC 791, 3.1): such packets stay here."""
+    if (packets[:, 0] != _NO_OPTIONS).any():
+        msg = "outside the scope: IPv4 options may route a packet to other addresses than it names"
+        raise ScopeRefused(msg)
 
 
 def _destinations(batch: Batch) -> NDArray[np.uint32]:

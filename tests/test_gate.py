@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scapy.layers.inet import IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet import IP, TCP, UDP, IPOption_LSRR, IPOption_Router_Alert
 from scapy.layers.l2 import ARP
 
 import scanner
@@ -106,12 +106,21 @@ def test_any_addresses(addresses: list[int]) -> None:
     assert len(wire.batches) == allowed
 
 
-def test_it_looks_at_the_bytes_behind_options_and_in_every_kind_of_packet() -> None:
-    options = [IPOption_Router_Alert()]
+def test_packets_with_options_do_not_leave() -> None:
+    """A source route would send them to addresses that were never asked about."""
+    wire = FakeWire()
+    for option in (IPOption_LSRR(routers=[OUTSIDE[0]]), IPOption_Router_Alert()):
+        packet = IP(src=PROBER, dst=INSIDE[0], options=[option]) / TCP()
+        with pytest.raises(ScopeRefused, match="options"):
+            gate().send(wire, Batch(rows([bytes(packet)])))
+    assert wire.batches == []
+
+
+def test_it_looks_at_the_bytes_in_every_kind_of_packet() -> None:
     for target, leaves in ((INSIDE[0], True), (OUTSIDE[0], False)):
         for packet in (
             IP(src=PROBER, dst=target) / UDP(dport=401),
-            IP(src=PROBER, dst=target, options=options) / TCP() / b"payload",
+            IP(src=PROBER, dst=target) / TCP() / b"payload",
             IP(src=target, dst=target, proto=255),
         ):
             wire = FakeWire()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shutil
 import subprocess
@@ -22,9 +21,6 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-# What `from scanner import …` offers, in alphabetical order. Adding a name is a promise.
-PUBLIC_NAMES: list[str] = []
 
 TOP_LEVEL = {
     ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pcaps", "pyproject.toml",
@@ -180,12 +176,6 @@ def test_a_floor_imports_only_the_floors_below_it() -> None:
 def test_every_folder_with_code_is_a_package() -> None:
     folders = {path.parent for path in (ROOT / "scanner").rglob("*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
-
-
-def test_public_names() -> None:
-    package = importlib.import_module("scanner")
-    assert sorted(getattr(package, "__all__", [])) == PUBLIC_NAMES
-    assert [name for name in PUBLIC_NAMES if not hasattr(package, name)] == []
 
 
 def test_scapy_is_not_loaded_to_parse_a_command_line() -> None:

@@ -16,6 +16,9 @@ from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targ
 from scanner.model import Protocol, UsageError
 from scanner.planning import Request
 
+_DOTS = {3, 6}
+"""Of a whole target: of one address, or of a range of two."""
+
 
 def request_of(arguments: argparse.Namespace) -> Request:
     """The request that `ghostport sweep` was given. Raises UsageError for what it cannot be."""
@@ -53,14 +56,14 @@ def _number(option: str, text: str) -> float:
 
 
 def _excluded(arguments: argparse.Namespace) -> AddressSet:
-    # nmap lets commas part addresses here, where a comma inside an octet means something else.
+    # nmap lets commas part targets here, where a comma inside an octet means something else.
     words = itertools.chain.from_iterable(_parted(text) for text in arguments.exclude)
     return parse_targets(words) | _from_files(arguments.exclude_file)
 
 
 def _parted(text: str) -> list[str]:
     parts = text.split(",")
-    return parts if all(part.count(".") == 3 for part in parts) else [text]
+    return parts if all(part.count(".") in _DOTS for part in parts) else [text]
 
 
 def _from_files(names: Iterable[str]) -> AddressSet:

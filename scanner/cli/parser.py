@@ -28,7 +28,8 @@ class _Version(argparse.Action):
         """Show it and exit."""
         from importlib import metadata  # noqa: PLC0415 - a fiftieth of a second, for this one line
 
-        parser.exit(message=f"ghostport {metadata.version('ghostport')}\n")
+        print(f"ghostport {metadata.version('ghostport')}")
+        parser.exit()
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:

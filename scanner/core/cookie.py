@@ -22,9 +22,17 @@ PORT_SPAN = 1 << 14
 DYNAMIC_PORTS = 49152
 """First of the dynamic ports (RFC 6335, section 6), where source ports are taken from."""
 
-LOWER_PORTS = DYNAMIC_PORTS - PORT_SPAN
-"""Where they are taken from when the probed port is itself a dynamic one: a source port must
-never equal the probed port, or a probe to this host would answer itself."""
+# Source ports by the probed port: from each port on, the first source port. They go round in a ring, so that
+# a probe from p to q never has a probe from q to p as its mirror image: on loopback, where our own probes
+# come in again, none can look like the answer to another.
+_RANGES = (
+    (0, DYNAMIC_PORTS),
+    (DYNAMIC_PORTS - PORT_SPAN, DYNAMIC_PORTS - 2 * PORT_SPAN),
+    (DYNAMIC_PORTS, DYNAMIC_PORTS - PORT_SPAN),
+)
+
+LOWEST_SOURCE_PORT = min(first for _, first in _RANGES)
+"""No probe leaves from a port below, so no reply goes to one."""
 
 _MESSAGE_BYTES = 11
 
@@ -89,4 +97,7 @@ def attempts(
 
 
 def _base(ports: NDArray[np.uint16]) -> NDArray[np.int32]:
-    return np.where(ports >= DYNAMIC_PORTS, LOWER_PORTS, DYNAMIC_PORTS).astype(np.int32)
+    borders = np.array([border for border, _ in _RANGES])
+    firsts = np.array([first for _, first in _RANGES], dtype=np.int32)
+    base: NDArray[np.int32] = firsts[np.searchsorted(borders, ports, side="right") - 1]
+    return base

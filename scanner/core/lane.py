@@ -59,7 +59,7 @@ class Lane:
         genuine = np.flatnonzero(matched.genuine)
         mine = claims.take(matched.row[genuine])
         task = matched.task[genuine]
-        rtt = mine.times - self.schedule.sent_at(task, matched.attempt[genuine])
+        rtt = np.maximum(mine.times - self.schedule.sent_at(task, matched.attempt[genuine]), 0)
         # Only the target's own first word measures the path: a router may think for seconds before it
         # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
         first = self.ledger.state[task] == Rank.UNANSWERED

@@ -1,8 +1,8 @@
 """The ledger: what is known of every target of a lane, one byte of state and one of tries each.
 
 Conflicts are settled by rank alone: a claim counts where it ranks above what is known (open over
-closed over filtered over nothing), and among equals the earliest reply stands. So the outcome does
-not depend on the order in which replies are read, and a capture gives what the sweep gave.
+closed over filtered over nothing). So the state does not depend on the order in which replies are read.
+Among equals the first that was read stands, and of those read together, the earliest.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class CookieKey:
 class RecordedTraffic:
     """Collects what bears on some ports.
 
-    forged: replies that name a recorded probe but not its sequence number; known once `outcomes` was asked.
+    forged: replies that name a recorded probe but not its sequence number; with a key, as in the sweep, all
+        that name a target and are no answer to any of its probes. Known once `outcomes` was asked.
     """
 
     def __init__(self, ports: NDArray[np.bool_], key: CookieKey | None = None) -> None:
@@ -109,7 +110,7 @@ class RecordedTraffic:
         latest = np.zeros(len(targets), dtype=np.int64)
         np.maximum.at(latest, task, probes.times)
         if self._claims and len(probes):
-            self._judge(probes, task, ledger)
+            self._judge(probes, targets, task, ledger)
         outcomes = Outcomes.silent(
             (targets >> np.uint64(24)).astype(np.uint32),
             (targets >> np.uint64(16)).astype(np.uint8),
@@ -122,10 +123,16 @@ class RecordedTraffic:
         outcomes.decide(np.arange(len(targets)), ledger)
         return outcomes
 
-    def _judge(self, probes: Probes, task: NDArray[np.int64], ledger: Ledger) -> None:
+    def _judge(
+        self, probes: Probes, targets: NDArray[np.uint64], task: NDArray[np.int64], ledger: Ledger
+    ) -> None:
         claims = Claims.concatenate(self._claims)
         answered = match(probes, claims)
-        self.forged = int(np.count_nonzero(~answered.genuine))
+        named = len(answered.row)
+        if self._key is not None:
+            to_us = self._key.sources.contains(claims.prober)
+            named = int(np.count_nonzero(to_us & np.isin(_target_keys(claims), targets)))
+        self.forged = named - int(np.count_nonzero(answered.genuine))
         row, probe = answered.row[answered.genuine], answered.probe[answered.genuine]
         ledger.apply(
             Replies(
@@ -135,12 +142,12 @@ class RecordedTraffic:
                 ttl=claims.ttl[row],
                 responder=claims.responder[row],
                 times=claims.times[row],
-                rtt=claims.times[row] - probes.times[probe],
+                rtt=np.maximum(claims.times[row] - probes.times[probe], 0),
             )
         )
 
 
-def _target_keys(probes: Probes) -> NDArray[np.uint64]:
+def _target_keys(probes: Probes | Claims) -> NDArray[np.uint64]:
     """Address, protocol and port in one number, in the order of records."""
     address = probes.target.astype(np.uint64) << np.uint64(24)
     protocol = probes.protocol.astype(np.uint64) << np.uint64(16)

@@ -57,7 +57,7 @@ class RoundTrip:
 
     def timeout(self, attempt: int) -> float:
         """Seconds to wait for a reply to try number `attempt` (0 is the first): doubled with every try."""
-        if self._smoothed is None:
-            return min(INITIAL_TIMEOUT, self._longest)
-        learnt = max(self._smoothed + _VARIATIONS * self._variation, self._slowest, LEAST_TIMEOUT)
-        return min(learnt * (1 << min(attempt, 16)), self._longest)
+        first = INITIAL_TIMEOUT
+        if self._smoothed is not None:
+            first = max(self._smoothed + _VARIATIONS * self._variation, self._slowest, LEAST_TIMEOUT)
+        return min(first * (1 << min(attempt, 16)), self._longest)

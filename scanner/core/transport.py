@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
-from scanner.core.rules import Claims, Rank, sequence_agrees
+from scanner.core.rules import Claims, sequence_agrees
 from scanner.core.template import Field, Stamper, Template
 
 
@@ -85,7 +85,6 @@ class TransportFlows:
     def match(self, claims: Claims, tries: NDArray[np.uint8]) -> Matched:
         """Find the tasks that claims name, given how often each task was asked."""
         row = np.flatnonzero((claims.protocol == self.protocol) & (claims.prober == self.source))
-        row = row[~self._echoes(claims.take(row), tries)]
         row, address, port = self._find(claims, row)
         mine = claims.take(row)
         task = address * len(self.ports) + port
@@ -93,24 +92,6 @@ class TransportFlows:
         attempt = cookie.attempts(flow.offset, mine.target_port, mine.prober_port).astype(np.int64)
         genuine = (attempt >= 0) & (attempt < tries[task]) & sequence_agrees(mine, flow.sequence)
         return Matched(row=row, task=task, attempt=attempt, genuine=genuine)
-
-    def _echoes(self, claims: Claims, tries: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which claims are probes of ours to ourselves, which come in again on loopback.
-
-        A SYN, or any datagram, to a high port looks like the answer of that port to one of ours.
-        """
-        echo: NDArray[np.bool_] = (claims.target == self.source) & (claims.rank == Rank.OPEN)
-        row = np.flatnonzero(echo)
-        if not len(row):
-            return echo
-        address = self.addresses.index_of(claims.target[row])
-        asked, left = claims.prober_port[row], claims.target_port[row]
-        port = np.minimum(np.searchsorted(self.ports, asked), len(self.ports) - 1)
-        flow = cookie.flows(self._key, self.source, claims.target[row], asked, self.protocol)
-        attempt = cookie.attempts(flow.offset, asked, left)
-        ours = (address >= 0) & (self.ports[port] == asked) & (attempt >= 0)
-        echo[row] = ours & (attempt < tries[address * len(self.ports) + port])
-        return echo
 
     def _find(
         self, claims: Claims, row: NDArray[np.int64]

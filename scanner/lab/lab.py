@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import msgspec
 
-from scanner.lab import isolation, listeners, namespaces, nut, processes, ruleset, topology
+from scanner.lab import isolation, listeners, lock, namespaces, nut, processes, ruleset, topology
 from scanner.lab.plan import Expectation, Plan
 from scanner.lab.profiles import Profile, profile_named
 from scanner.lab.truth import Truth
@@ -107,27 +107,19 @@ class Lab:
         namespaces.nft_program()
         if self.plan.ups is not None:
             nut.require_programs()
-        self.down()
-        try:
-            self._folder.mkdir()
-            self._build_network()
-            self._start_listeners()
-            if self.profile.ups is not None:
-                nut.start(self.target, self.profile.ups, self.profile.ports, self._folder / "nut")
-            self._remember(_State(self.profile, loss_percent=0))
-        except BaseException:
-            self.down()
-            raise
+        with lock.held(self._folder.name):
+            self._remove()
+            try:
+                self._build()
+            except BaseException:
+                self._remove()
+                raise
 
     def down(self) -> None:
         """Remove it, and whatever runs in its namespaces; fine where there is nothing."""
         namespaces.require_privilege()
-        for namespace in (self.prober, self.target):
-            processes.end_all(namespace)
-        for namespace in (self.prober, self.target):
-            namespaces.delete(namespace)
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        with lock.held(self._folder.name):
+            self._remove()
 
     def status(self) -> Status:
         """How it stands. Up means that namespaces, processes and all were found."""
@@ -205,6 +197,22 @@ class Lab:
         return self.plan.expected(address, protocol, port)
 
     # --- how ----------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._folder.mkdir()
+        self._build_network()
+        self._start_listeners()
+        if self.profile.ups is not None:
+            nut.start(self.target, self.profile.ups, self.profile.ports, self._folder / "nut")
+        self._remember(_State(self.profile, loss_percent=0))
+
+    def _remove(self) -> None:
+        for namespace in (self.prober, self.target):
+            processes.end_all(namespace)
+        for namespace in (self.prober, self.target):
+            namespaces.delete(namespace)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
 
     def _build_network(self) -> None:
         for namespace, sysctls in (

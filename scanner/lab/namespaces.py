@@ -76,19 +76,20 @@ def delete(namespace: str) -> None:
 
 
 def pids(namespace: str) -> tuple[int, ...]:
-    """The processes whose main thread is in a namespace, this one left out."""
-    try:
-        inside = _identity(_MOUNTS / namespace)
-    except FileNotFoundError:
-        return ()
+    """The processes in a namespace, by their main thread, and the `ip` commands about it; this one left out.
+
+    The latter may be on their way in, or outlive who started them and still change it.
+    """
     # Not by `ip netns pids`: called from inside, it would find itself.
+    inside = _identity(_MOUNTS / namespace)
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if _identity(process / "ns" / "net") == inside and int(process.name) != os.getpid():
-                found.append(int(process.name))
-        except OSError:
-            continue  # it has ended meanwhile
+        pid = int(process.name)
+        concerned = _is_ip_command_about(process, namespace) or (
+            inside is not None and _identity(process / "ns" / "net") == inside
+        )
+        if concerned and pid != os.getpid():
+            found.append(pid)
     return tuple(found)
 
 
@@ -159,10 +160,21 @@ def _move_thread(descriptor: int) -> None:
         raise UsageError(f"cannot enter the network namespace: {os.strerror(ctypes.get_errno())}")
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """What tells namespaces apart: namespaces(7)."""
-    status = path.stat()
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a namespace from others (namespaces(7)); None where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
+
+
+def _is_ip_command_about(process: Path, namespace: str) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False  # it has ended meanwhile
+    return Path(words[0]).name == "ip" and namespace in words
 
 
 def _effective_capabilities() -> int:
@@ -174,7 +186,9 @@ def _effective_capabilities() -> int:
 
 def _told(command: list[str], stdin: str | None = None) -> str:
     """Run a command to its end and give what it wrote."""
-    ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    # Descriptors stay open until the command itself takes over (Python's own are close-on-exec), and with
+    # them the lab's lock: from then on `pids` knows the command by its words.
+    ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, close_fds=False)
     if ended.returncode != 0:
         said = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[0]
         raise UsageError(f"the lab cannot be built here: {' '.join(command)}: {said}")

@@ -32,7 +32,12 @@ def start(
 
     environment: added to this process's own.
     """
-    with log.open("wb") as output, (stdin or Path(os.devnull)).open("rb") as source:
+    # Inside from its first moment, so that it is found there though its builder be killed now.
+    with (
+        log.open("wb") as output,
+        (stdin or Path(os.devnull)).open("rb") as source,
+        namespaces.entered(namespace),
+    ):
         return subprocess.Popen(
             namespaces.exec_command(namespace, command),
             stdin=source,

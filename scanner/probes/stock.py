@@ -23,6 +23,7 @@ from scanner.probes.udp import PAYLOADS, UDP
 
 STOCK = Path(__file__).with_name("stock.json")
 _PLAIN_PORT = 401
+_BUILT_IN = (TCP_SYN, UDP)
 
 
 class StockTemplate(msgspec.Struct, frozen=True):
@@ -39,7 +40,9 @@ def template_of(probe: Probe, port: int) -> Template:
     Raises:
         UsageError: the probe's packet cannot be made a template.
     """
-    return _stock().get((probe.name, probe.payload(port))) or compile_probe(probe, port)
+    if probe in _BUILT_IN:
+        return _stock()[probe.name, probe.payload(port)]
+    return compile_probe(probe, port)
 
 
 def arp_template() -> Template:

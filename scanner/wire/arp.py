@@ -21,7 +21,7 @@ REPLY = 2
 
 _BODY = struct.Struct("!HHBBH6sI6sI")
 _FIXED = (1, 0x0800, 6, 4)
-_NOWHERE = b"\0" * 6
+_NO_ADDRESS = b"\0" * 6
 _MULTICAST_BIT = 0x01
 
 
@@ -43,11 +43,6 @@ class ArpBody:
         return _BODY.pack(*_FIXED, self.operation, self.sender_mac, self.sender, self.target_mac, self.target)
 
 
-def arp_request(source: int, mac: bytes, target: int) -> ArpBody:
-    """Who has `target`? Tell `source`, which is at `mac`."""
-    return ArpBody(operation=REQUEST, sender_mac=mac, sender=source, target_mac=_NOWHERE, target=target)
-
-
 def arp_reply(request: ArpBody, mac: bytes) -> ArpBody:
     """The answer to a request: what it asked for is at `mac`."""
     return ArpBody(
@@ -67,6 +62,6 @@ def parse_arp_untrusted(body: bytes) -> ArpBody | None:
     if len(body) < ARP_BODY_LENGTH:
         return None
     *fixed, operation, sender_mac, sender, target_mac, target = _BODY.unpack_from(body)
-    if tuple(fixed) != _FIXED or sender_mac == _NOWHERE or sender_mac[0] & _MULTICAST_BIT:
+    if tuple(fixed) != _FIXED or sender_mac == _NO_ADDRESS or sender_mac[0] & _MULTICAST_BIT:
         return None
     return ArpBody(operation, sender_mac, sender, target_mac, target)

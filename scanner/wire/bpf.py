@@ -12,11 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from scanner.core.cookie import LOWEST_SOURCE_PORT
+
 Instruction: TypeAlias = tuple[int, int, int, int]
 """One `struct sock_filter`: code, jump if true, jump if false, operand."""
-
-LOWEST_SOURCE_PORT = 32768
-"""Probes leave from this port or a higher one, so replies come to one."""
 
 ACCEPT_WHOLE_FRAME = 0x40000
 """How many bytes of an accepted frame are kept: the largest snap length tcpdump uses."""

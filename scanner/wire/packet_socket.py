@@ -33,7 +33,8 @@ _LACKING = frozenset({errno.EPERM, errno.EACCES})
 
 HOW_TO_GET_NET_RAW = (
     "raw packets need CAP_NET_RAW: run with sudo, or with "
-    "`sudo setpriv --reuid $USER --init-groups --inh-caps +net_raw --ambient-caps +net_raw ghostport ...`, "
+    "`sudo setpriv --reuid $USER --regid $(id -g) --init-groups "
+    "--inh-caps +net_raw --ambient-caps +net_raw ghostport ...`, "
     "or give it to the interpreter with `setcap cap_net_raw+ep`"
 )
 

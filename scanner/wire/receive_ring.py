@@ -8,6 +8,8 @@ nothing unfiltered ever enters.
 Checksums are not looked at: frames that never touched a cable (veth, loopback) carry
 unfinished ones, which the kernel marks TP_STATUS_CSUMNOTREADY.
 
+Needs Linux 4.20 or newer, for PACKET_IGNORE_OUTGOING.
+
 Source: Documentation/networking/packet_mmap.rst, include/uapi/linux/if_packet.h.
 """
 

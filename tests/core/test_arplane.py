@@ -146,14 +146,14 @@ def test_who_was_not_asked_yet_cannot_answer() -> None:
 def test_the_first_answer_stands_and_another_is_a_conflict(together: bool) -> None:
     lane = lane_of()
     send(lane, 0.0)
-    packets = [answer(HOSTS[1], mac(1)), answer(HOSTS[1], mac(0x66)), answer(HOSTS[1], mac(1))]
+    packets = [answer(HOSTS[1], mac(last)) for last in (1, 0x66, 1, 0x66)]
     if together:
         hear(lane, packets, 0.01)
     else:
         for at, packet in enumerate(packets):
             hear(lane, [packet], 0.01 + at)
     assert macs_of(lane) == {HOSTS[1]: mac(1)}
-    assert (lane.replies, lane.conflicts) == (3, 1)
+    assert (lane.replies, lane.conflicts) == (4, 2)
 
 
 def test_only_the_answer_to_the_first_try_measures_the_path() -> None:

@@ -44,11 +44,10 @@ def test_the_hash_is_of_eleven_bytes() -> None:
 @pytest.mark.parametrize("attempt", TRIES)
 def test_source_ports_stay_in_their_range(attempt: int) -> None:
     chosen = cookie.source_ports(flows_of(ALL_PORTS).offset, ALL_PORTS, attempt)
-    dynamic = ALL_PORTS >= 49152
+    first = np.array([first_source_port(port) for port in ALL_PORTS.tolist()])
     assert chosen.dtype == np.uint16
-    assert chosen[~dynamic].min() >= 49152
-    assert chosen[dynamic].min() >= 32768
-    assert chosen[dynamic].max() <= 49151
+    assert (chosen >= first).all()
+    assert (chosen.astype(int) < first + 16384).all()
     assert not (chosen == ALL_PORTS).any(), "a probe to this host would answer itself"
 
 
@@ -57,8 +56,23 @@ def test_any_offset_and_try_never_makes_the_probed_port(offset: int, port: int, 
     offsets, ports = np.array([offset], dtype=np.uint16), np.array([port], dtype=np.uint16)
     [chosen] = cookie.source_ports(offsets, ports, attempt).tolist()
     assert chosen != port
-    assert chosen >= 49152 if port < 49152 else 32768 <= chosen < 49152
+    assert first_source_port(port) <= chosen < first_source_port(port) + 16384
     assert cookie.attempts(offsets, ports, np.array([chosen], dtype=np.uint16)).tolist() == [attempt]
+
+
+def first_source_port(port: int) -> int:
+    if port >= 49152:
+        return 32768
+    return 16384 if port >= 32768 else 49152
+
+
+def test_no_probe_is_the_mirror_image_of_another() -> None:
+    """Else one that comes in again on loopback could pass for an answer."""
+    first = {port: first_source_port(port) for port in (1, 16384, 32767, 32768, 49151, 49152, 65535)}
+    for asked, lowest in first.items():
+        for source in (lowest, lowest + 16383):
+            assert not first_source_port(source) <= asked < first_source_port(source) + 16384
+    assert min(first.values()) == cookie.LOWEST_SOURCE_PORT
 
 
 def test_all_ports_of_the_range_are_used() -> None:
@@ -78,14 +92,14 @@ def test_attempts_inverts_source_ports(attempt: int) -> None:
     assert (tries == attempt).all()
 
 
-@pytest.mark.parametrize("port", [401, 32768, 49151, 49152, 65535])
+@pytest.mark.parametrize("port", [401, 32767, 32768, 49151, 49152, 65535])
 def test_every_source_port_has_one_meaning(port: int) -> None:
     """Ports of the range are each another try, all others none."""
     every = np.arange(65536).astype(np.uint16)
     ports = np.full(65536, port, dtype=np.uint16)
     offset = np.full(65536, 12345, dtype=np.uint16)
     tries = cookie.attempts(offset, ports, every)
-    first = 32768 if port >= 49152 else 49152
+    first = first_source_port(port)
     within = (every >= first) & (every.astype(int) < first + 16384)
     assert (tries[~within] == -1).all()
     assert sorted(tries[within].tolist()) == list(range(16384))

@@ -181,10 +181,10 @@ def test_the_first_fragment_is_read_and_later_ones_are_counted() -> None:
     body = bytes(UDP(sport=401, dport=51000, len=3008) / (b"x" * 1472))
     first = reply(Raw(body), proto=17, flags="MF")
     later = reply(Raw(b"\x01\x91\xc7\x38" * 10), proto=17, flags="MF", frag=185)
-    last = reply(Raw(b"\x01\x91\xc7\x38" * 10), proto=17, frag=8191)
-    found = decoded([bytes(ether(packet)) for packet in (first, later, last)])
+    every_bit = [reply(Raw(b"\x01\x91\xc7\x38" * 10), proto=17, frag=1 << bit) for bit in range(13)]
+    found = decoded([bytes(ether(packet)) for packet in (first, later, *every_bit)])
     assert rows_of(found.udp) == [UDP_ROW]
-    assert found.unread == {"later fragment": 2}
+    assert found.unread == {"later fragment": 14}
 
 
 def test_a_first_fragment_too_small_for_the_header_is_counted() -> None:
@@ -396,7 +396,9 @@ def test_a_frame_in_two_records_is_not_put_together(name: str) -> None:
         (bytes(14), "cut off in the link header"),
         (bytes(15), "not IPv4 or ARP"),
         (bytes(ether(reply(SYN_ACK)))[:33], "cut off in the IPv4 header"),
+        (bytes(ether(reply(SYN_ACK)))[:34], "cut off in the transport header"),
         (bytes(ether(reply(SYN_ACK)))[:53], "cut off in the transport header"),
+        (bytes(ether(IP(src=TARGET, dst=PROBER, proto=132))), "other IP protocol"),
         (bytes(ether(reply(SYN_ACK, version=6))), "malformed IPv4 header"),
         (bytes(ether(reply(SYN_ACK, ihl=4))), "malformed IPv4 header"),
         (bytes(ether(reply(SYN_ACK, ihl=15, len=44))), "malformed IPv4 header"),

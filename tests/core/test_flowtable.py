@@ -319,19 +319,20 @@ def test_match_against_a_plain_search(
 @given(st.lists(st.tuples(st.integers(0, 5), narrow, narrow, narrow, narrow), max_size=12))
 def test_true_probes_against_a_plain_search(rows: list[tuple[int, int, int, int, int]]) -> None:
     """Two hosts, two ports, either way: in each flow only the direction of its first packet is left."""
+    rows = [(time, end, port, other, end if alone else 1 - end) for time, end, port, other, alone in rows]
     packets = [
-        (time, datagram(sport=4 + port, dport=4 + other, src=f"10.0.0.{end}", dst=f"10.0.0.{1 - end}"))
-        for time, end, port, other, _ in rows
+        (time, datagram(sport=4 + port, dport=4 + other, src=f"10.0.0.{end}", dst=f"10.0.0.{to}"))
+        for time, end, port, other, to in rows
     ]
     candidates = candidate_probes(decoded(packets), ports_asked(4, 5))
     assert len(candidates) == len(rows)
     spoken: dict[frozenset[tuple[int, int]], tuple[int, int]] = {}
-    for _, end, port, other, _ in sorted(rows, key=lambda row: row[0]):
-        spoken.setdefault(frozenset({(end, port), (1 - end, other)}), (end, port))
+    for _, end, port, other, to in sorted(rows, key=lambda row: row[0]):
+        spoken.setdefault(frozenset({(end, port), (to, other)}), (end, port))
     expected = [
         (time, end, port)
-        for time, end, port, other, _ in rows
-        if spoken[frozenset({(end, port), (1 - end, other)})] == (end, port)
+        for time, end, port, other, to in rows
+        if spoken[frozenset({(end, port), (to, other)})] == (end, port)
     ]
     left = true_probes(candidates)
     assert (

@@ -1,11 +1,10 @@
-"""Records: every column to its field, absent facts to null, and all in order of address."""
+"""Outcomes: what a ledger decided in its columns, and all sources in order of address."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +13,7 @@ from scanner.core.ledger import Ledger, Replies
 from scanner.core.outcomes import ABSENT, Absent, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import verdicts
 from scanner.core.rules import Rank, reason_code
-from scanner.model import Protocol, Reason, State, Verdict
+from scanner.model import Reason, State
 
 NO_RESPONSE = reason_code(Reason.NO_RESPONSE)
 MOMENT = 1_700_000_000 * 10**9
@@ -31,107 +30,6 @@ def silent(
         rank,
         NO_RESPONSE,
     )
-
-
-def test_absent_facts_are_null() -> None:
-    for protocol, name, state in (
-        (6, Protocol.TCP, State.FILTERED),
-        (17, Protocol.UDP, State.OPEN_FILTERED),
-    ):
-        [found] = verdicts(silent(["10.0.0.1"], protocol=protocol))
-        assert found == Verdict(
-            ip="10.0.0.1", proto=name, port=401, state=state, reason=Reason.NO_RESPONSE, tries=0
-        )
-        assert (found.ttl, found.rtt_ms, found.responder, found.time, found.service) == (None,) * 5
-
-
-def test_every_column_goes_to_its_field() -> None:
-    outcomes = silent(["255.255.255.255"], port=65535)
-    outcomes.rank[:] = Rank.OPEN
-    outcomes.reason[:] = reason_code(Reason.SYN_ACK)
-    outcomes.ttl[:] = 255
-    outcomes.rtt[:] = 1_234_567
-    outcomes.responder[:] = 0xFFFFFFFE
-    outcomes.tries[:] = 300
-    outcomes.time[:] = MOMENT + 123_456_789
-    [found] = list(verdicts(outcomes))
-    assert found == Verdict(
-        ip="255.255.255.255",
-        proto=Protocol.TCP,
-        port=65535,
-        state=State.OPEN,
-        reason=Reason.SYN_ACK,
-        ttl=255,
-        rtt_ms=1.234,
-        responder="255.255.255.254",
-        tries=300,
-        time="2023-11-14T22:13:20.123456Z",
-    )
-    assert [type(value) for value in (found.port, found.ttl, found.rtt_ms, found.tries)] == [
-        int,
-        int,
-        float,
-        int,
-    ]
-
-
-def test_zeros_are_facts() -> None:
-    outcomes = silent(["0.0.0.1"])
-    outcomes.ttl[:] = outcomes.rtt[:] = outcomes.responder[:] = outcomes.time[:] = 0
-    [found] = list(verdicts(outcomes))
-    assert (found.ttl, found.rtt_ms, found.responder) == (0, 0.0, format_address(0))
-    assert found.time == "1970-01-01T00:00:00.000000Z"
-
-
-@pytest.mark.parametrize(
-    ("rtt", "expected"),
-    [
-        (0, 0.0),
-        (999, 0.0),
-        (1000, 0.001),
-        (1999, 0.001),
-        (123_456_789, 123.456),
-        (-2000, 0.0),
-        (60 * 10**9, 60_000.0),
-    ],
-)
-def test_round_trips_are_floored_to_microseconds(rtt: int, expected: float) -> None:
-    outcomes = silent(["10.0.0.1"])
-    outcomes.rtt[:] = rtt
-    assert next(verdicts(outcomes)).rtt_ms == expected
-
-
-@pytest.mark.parametrize(
-    ("nanoseconds", "written"),
-    [
-        (0, "2023-11-14T22:13:20.000000Z"),
-        (1, "2023-11-14T22:13:20.000000Z"),
-        (999, "2023-11-14T22:13:20.000000Z"),
-        (1000, "2023-11-14T22:13:20.000001Z"),
-        (999_999_999, "2023-11-14T22:13:20.999999Z"),
-        (10**9, "2023-11-14T22:13:21.000000Z"),
-    ],
-)
-def test_times_are_written_to_microseconds(nanoseconds: int, written: str) -> None:
-    outcomes = silent(["10.0.0.1"])
-    outcomes.time[:] = MOMENT + nanoseconds
-    assert next(verdicts(outcomes)).time == written
-
-
-def test_some_have_what_others_lack() -> None:
-    outcomes = silent(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
-    outcomes.time[1] = MOMENT
-    outcomes.responder[2] = 7
-    assert [(found.time is None, found.responder) for found in list(verdicts(outcomes))] == [
-        (True, None),
-        (False, None),
-        (True, "0.0.0.7"),
-    ]
-
-
-def test_no_targets_no_records() -> None:
-    assert list(verdicts(silent([]))) == []
-    assert len(silent([])) == 0
 
 
 def test_decided_by_a_ledger() -> None:

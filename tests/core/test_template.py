@@ -120,6 +120,17 @@ def test_a_checksum_of_zero_stays_zero_elsewhere() -> None:
     assert Stamper(template, 1).stamp(1, {Field.SOURCE_PORT: 0xFFFF}).tolist() == [[0xFF, 0xFF, 0, 0, 0, 0]]
 
 
+def test_a_carry_out_of_the_carry() -> None:
+    """A sum of 0x1FFFF folds to 0x10000, and that to 1."""
+    template = Template(
+        packet=b"\0\1" + bytes(6),
+        fields={Field.SOURCE_PORT: (2, 2), Field.DESTINATION_PORT: (4, 2)},
+        checksums=(Checksum(offset=6, start=0, stop=8),),
+    )
+    stamped = Stamper(template, 1).stamp(1, {Field.SOURCE_PORT: 0xFFFF, Field.DESTINATION_PORT: 0xFFFF})
+    assert stamped[0, 6:].tolist() == [0xFF, 0xFE]
+
+
 def test_numbers_for_all_rows_and_arrays_mix() -> None:
     template = udp_template(b"")
     ports = np.array([1, 2, 3], dtype=np.uint16)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scapy.fields import ByteField
+from scapy.fields import ByteField, ConditionalField
 from scapy.layers.inet import (
     ICMP,
     IP,
@@ -160,6 +160,16 @@ class _WithoutSequence(TCP):
     ]
 
 
+class _Growing(TCP):
+    """A header that is longer for one port."""
+
+    name = "TCP"
+    fields_desc = [  # noqa: RUF012 - Scapy's own way
+        *TCP.fields_desc,
+        ConditionalField(ByteField("more", 0), lambda packet: packet.sport == 0xFFFF),
+    ]
+
+
 @pytest.mark.parametrize(
     ("packet", "fault"),
     [
@@ -173,6 +183,7 @@ class _WithoutSequence(TCP):
         (Raw(b"x"), "carries TCP or UDP; this is Raw"),
         (_Odd() / TCP(), "IP.src does not sit in one even place"),
         (IP() / _WithoutSequence(), "TCP has no field seq"),
+        (IP(len=40) / _Growing(dataofs=5), "TCP.sport does not sit in one even place"),
         (IP(id=RandShort()) / TCP(), "does not sit in one even place"),
         (IP(ihl=6) / TCP(), "TCP does not begin where the IP header says it ends"),
     ],

@@ -1,0 +1,112 @@
+"""The filter is run by a small interpreter here, so that every branch is met without a socket."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.packet import Packet, Raw
+
+from scanner.wire.bpf import ACCEPT_WHOLE_FRAME, REJECT_ALL, Instruction, replies_filter
+
+ETHERNET = replies_filter(14)
+BARE = replies_filter(0)
+
+
+def run(program: tuple[Instruction, ...], data: bytes) -> int:
+    """bpf(4): a load beyond the end of the packet ends the program with 0."""
+    a = x = place = 0
+    sizes = {0x28: ("!H", 0), 0x30: ("!B", 0), 0x48: ("!H", 1)}
+    while True:
+        code, true, false, k = program[place]
+        place += 1
+        if code in sizes:
+            layout, indexed = sizes[code]
+            at = k + (x if indexed else 0)
+            if at + struct.calcsize(layout) > len(data):
+                return 0
+            (a,) = struct.unpack_from(layout, data, at)
+        elif code == 0xB1:
+            if k >= len(data):
+                return 0
+            x = 4 * (data[k] & 0x0F)
+        elif code == 0x54:
+            a &= k
+        elif code == 0x06:
+            return k
+        else:
+            holds = {0x15: a == k, 0x35: a >= k, 0x45: bool(a & k)}[code]
+            place += true if holds else false
+
+
+IPV4: dict[str, Any] = {"src": "10.0.0.2", "dst": "10.0.0.1"}
+
+REPLIES = {
+    "syn-ack": IP(**IPV4) / TCP(sport=401, dport=40000, flags="SA"),
+    "lowest port": IP(**IPV4) / TCP(sport=401, dport=16384, flags="R"),
+    "highest port": IP(**IPV4) / UDP(sport=401, dport=65535),
+    "ip options": IP(**IPV4, options=[IPOption_NOP()] * 4) / UDP(sport=401, dport=40000),
+    "first fragment": IP(**IPV4, flags="MF") / UDP(sport=401, dport=40000) / Raw(b"x" * 64),
+    "unreachable": IP(**IPV4) / ICMP(type=3, code=3) / IP(**IPV4) / UDP(),
+    "time exceeded": IP(**IPV4) / ICMP(type=11) / IP(**IPV4) / UDP(),
+}
+OTHERS = {
+    "low port": IP(**IPV4) / TCP(sport=40000, dport=16383),
+    "our own probe": IP(**IPV4) / UDP(sport=40000, dport=401),
+    "later fragment": IP(**IPV4, frag=1, proto=17) / Raw(struct.pack("!HH", 401, 40000) + b"x" * 32),
+    "last fragment of icmp": IP(**IPV4, frag=185, proto=1) / Raw(b"x" * 32),
+    "another protocol": IP(**IPV4, proto=47) / Raw(b"\xff" * 32),
+    "ipv6": IPv6() / TCP(sport=401, dport=40000),
+    "low port behind ip options": IP(**IPV4, options=[IPOption_NOP()] * 4) / UDP(sport=65535, dport=401),
+}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_what_may_be_a_reply_enters_whole(name: str) -> None:
+    assert run(ETHERNET, bytes(Ether() / REPLIES[name])) == ACCEPT_WHOLE_FRAME
+    assert run(BARE, bytes(REPLIES[name])) == ACCEPT_WHOLE_FRAME
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_nothing_else_enters(name: str) -> None:
+    assert run(ETHERNET, bytes(Ether() / OTHERS[name])) == 0
+    assert run(BARE, bytes(OTHERS[name])) == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "enters"),
+    [
+        (Ether() / ARP(op=2), True),
+        (Ether() / ARP(op=1), False),
+        (Ether() / Dot1Q() / Dot1Q() / REPLIES["syn-ack"], False),
+        (Ether(type=0x88CC) / Raw(b"\0" * 60), False),
+    ],
+)
+def test_on_ethernet_arp_replies_enter_too(frame: Packet, enters: bool) -> None:
+    assert (run(ETHERNET, bytes(frame)) != 0) == enters
+
+
+def test_the_lowest_port_is_an_argument() -> None:
+    program = replies_filter(0, lowest_port=61000)
+    assert run(program, bytes(IP() / UDP(dport=61000))) != 0
+    assert run(program, bytes(IP() / UDP(dport=60999))) == 0
+
+
+@given(st.binary(max_size=80))
+def test_both_programs_end_on_any_bytes(data: bytes) -> None:
+    for program in (ETHERNET, BARE, REJECT_ALL):
+        assert run(program, data) in {0, ACCEPT_WHOLE_FRAME}
+
+
+@given(st.sampled_from(sorted(REPLIES)), st.integers(min_value=0, max_value=37))
+def test_a_frame_cut_before_its_destination_port_does_not_enter(name: str, length: int) -> None:
+    packet = REPLIES[name]
+    if ICMP in packet:
+        length = min(length, 23)
+    assert run(ETHERNET, bytes(Ether() / packet)[:length]) == 0
