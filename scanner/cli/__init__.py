@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # NumPy's BLAS would start a thread a core, which nothing here uses.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _open_closed_streams()
+    _prepare_outputs()
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -44,11 +45,18 @@ def _say(fault: str, code: int) -> int:
     return code
 
 
-def _open_closed_streams() -> None:
-    """Put nothing in the place of an output that the caller closed: else a file of ours would take it."""
+def _prepare_outputs() -> None:
+    """See that whatever is said can be.
+
+    In the place of an output that the caller closed comes nothing, else a file of ours would take it. What
+    an output's encoding does not hold is escaped.
+    """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _let_go_of_output() -> None:

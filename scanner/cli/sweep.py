@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scanner.capture.evidence import plan_path
 from scanner.cli import telling
 from scanner.cli.inputs import request_of, whole_number
 from scanner.cli.output import DONE, INCOMPLETE, Records
 from scanner.cli.progress import ProgressBar
-from scanner.model import GhostportError, WireError
+from scanner.model import GhostportError, UsageError, WireError
 from scanner.sweeping import Sweep
 from scanner.wire.linux import LinuxNetwork
 
@@ -22,6 +24,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
     request = request_of(arguments)
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
+    _check_files(arguments.output, arguments.evidence)
     sweep = Sweep(request, network=LinuxNetwork(), seed=seed, evidence=arguments.evidence)
     if arguments.dry_run:
         for line in telling.dry_run(sweep.plan):
@@ -53,6 +56,19 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     for fault in faults:
         print(f"ghostport: {fault}", file=sys.stderr)
     return INCOMPLETE if faults else DONE
+
+
+def _check_files(output: str | None, evidence: str | None) -> None:
+    """Raise UsageError where one file would be written over by another."""
+    if evidence is None:
+        return
+    if evidence == "-":
+        msg = "--evidence -: a capture and the plan beside it need a file; name one"
+        raise UsageError(msg)
+    written = {os.path.abspath(path) for path in (evidence, plan_path(evidence))}  # noqa: PTH100
+    if output is not None and os.path.abspath(output) in written:  # noqa: PTH100 - raises for no name
+        msg = f"{output}: -o would write over what --evidence wrote; name another file"
+        raise UsageError(msg)
 
 
 @contextmanager

@@ -83,6 +83,12 @@ def source_ports(offset: NDArray[np.uint16], ports: NDArray[np.uint16], attempt:
     return (moved + _base(ports)).astype(np.uint16)
 
 
+def is_source_port(ports: NDArray[np.uint16], source_port: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Whether a probe to each port may leave from that source port, whatever the target and the try."""
+    distance = source_port.astype(np.int32) - _base(ports)
+    return (distance >= 0) & (distance < PORT_SPAN)
+
+
 def attempts(
     offset: NDArray[np.uint16], ports: NDArray[np.uint16], source_port: NDArray[np.uint16]
 ) -> NDArray[np.int32]:

@@ -64,19 +64,6 @@ def candidate_probes(decoded: Decoded, ports: NDArray[np.bool_]) -> Probes:
     )
 
 
-def reversed_probes(claims: Claims) -> Probes:
-    """What claims would be if they were no replies but probes; their sequence numbers are not known: 0."""
-    return Probes(
-        times=claims.times,
-        protocol=claims.protocol,
-        prober=claims.target,
-        target=claims.prober,
-        prober_port=claims.target_port,
-        target_port=claims.prober_port,
-        sequence=np.zeros(len(claims), dtype=np.uint32),
-    )
-
-
 def true_probes(candidates: Probes) -> Probes:
     """Leave out those that answer an earlier one: who spoke first in a flow is its prober."""
     if not len(candidates):

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
 from scanner.core.decode import TCP, Decoded
-from scanner.core.flowtable import Probes, candidate_probes, match, reversed_probes, true_probes
+from scanner.core.flowtable import Probes, candidate_probes, match, true_probes
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.outcomes import Outcomes
 from scanner.core.rules import Claims, Rank, Rules, reason_code
+from scanner.core.transport import echoes
 from scanner.model import Reason
 
 
@@ -33,29 +34,16 @@ class CookieKey:
 
     def ours(self, probes: Probes) -> NDArray[np.bool_]:
         """Which probes are the sweep's own."""
-        ours, sequence = self._flows(probes)
-        ours &= (probes.protocol != TCP) | (probes.sequence == sequence)
-        return ours
-
-    def echoes(self, claims: Claims) -> NDArray[np.bool_]:
-        """Which claims are the sweep's own probes: on loopback, a SYN to a high port passes for an answer."""
-        to_itself: NDArray[np.bool_] = (claims.rank == Rank.OPEN) & (claims.prober == claims.target)
-        rows = np.flatnonzero(to_itself)
-        to_itself[rows] = self._flows(reversed_probes(claims.take(rows)))[0]
-        return to_itself
-
-    def _flows(self, probes: Probes) -> tuple[NDArray[np.bool_], NDArray[np.uint32]]:
-        """Which probes left from where the key puts them; and the sequence number that it gives each."""
         ours = self.sources.contains(probes.prober)
-        sequence = np.zeros(len(probes), dtype=np.uint32)
         for source in np.unique(probes.prober[ours]).tolist():
             for protocol in np.unique(probes.protocol).tolist():
                 rows = np.flatnonzero(ours & (probes.prober == source) & (probes.protocol == protocol))
                 flow = cookie.flows(self.key, source, probes.target[rows], probes.target_port[rows], protocol)
                 tried = cookie.attempts(flow.offset, probes.target_port[rows], probes.prober_port[rows])
                 ours[rows] = (tried >= 0) & (tried < self.tries)
-                sequence[rows] = flow.sequence
-        return ours, sequence
+                if protocol == TCP:
+                    ours[rows] &= flow.sequence == probes.sequence[rows]
+        return ours
 
 
 class RecordedTraffic:
@@ -82,7 +70,7 @@ class RecordedTraffic:
         claims = claims.take(self._ports[claims.target_port])
         if self._key is not None:
             probes = probes.take(self._key.ours(probes))
-            claims = claims.take(~self._key.echoes(claims))
+            claims = claims.take(~echoes(claims))
         if len(probes):
             self._probes.append(probes)
         if len(claims):

@@ -30,6 +30,15 @@ class Matched:
     genuine: NDArray[np.bool_]
 
 
+def echoes(claims: Claims) -> NDArray[np.bool_]:
+    """Which claims may be probes to ourselves that came in again, as they do on loopback: no reply at all.
+
+    A SYN or a datagram to a high port looks like an answer; but to ports of ours, answers go elsewhere.
+    """
+    to_itself: NDArray[np.bool_] = claims.target == claims.prober
+    return to_itself & ~cookie.is_source_port(claims.target_port, claims.prober_port)
+
+
 class TransportFlows:
     """TCP or UDP probes from one source to addresses × ports.
 
@@ -85,6 +94,7 @@ class TransportFlows:
     def match(self, claims: Claims, tries: NDArray[np.uint8]) -> Matched:
         """Find the tasks that claims name, given how often each task was asked."""
         row = np.flatnonzero((claims.protocol == self.protocol) & (claims.prober == self.source))
+        row = row[~echoes(claims.take(row))]
         row, address, port = self._find(claims, row)
         mine = claims.take(row)
         task = address * len(self.ports) + port

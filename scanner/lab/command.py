@@ -111,7 +111,7 @@ def _line(status: Status) -> str:
     loss = f", losing {status.loss_percent:g} % each way" if status.loss_percent else ""
     return (
         f"lab {status.name}: up, profile {status.profile}, {status.network} and {topology.ON_LINK}, "
-        f"open hosts on port {format_ports(status.ports)}, {status.processes} processes{loss}"
+        f"open hosts on port {format_ports(status.ports)}, processes: {status.processes}{loss}"
     )
 
 

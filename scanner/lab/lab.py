@@ -154,7 +154,9 @@ class Lab:
     def popen(self, command: Iterable[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401
         """`subprocess.Popen` in the prober namespace; `options` are its."""
         self.assert_isolated()
-        return subprocess.Popen(namespaces.exec_command(self.prober, command), **options)
+        # Inside from its first moment, and not while others build or remove: `down` finds it.
+        with lock.held(self._folder.name), namespaces.entered(self.prober):
+            return subprocess.Popen(namespaces.exec_command(self.prober, command), **options)
 
     @contextmanager
     def enter(self) -> Iterator[None]:

@@ -76,21 +76,13 @@ def delete(namespace: str) -> None:
 
 
 def pids(namespace: str) -> tuple[int, ...]:
-    """The processes in a namespace, by their main thread, and the `ip` commands about it; this one left out.
-
-    The latter may be on their way in, or outlive who started them and still change it.
-    """
-    # Not by `ip netns pids`: called from inside, it would find itself.
+    """The processes whose main thread is in a namespace, this one left out."""
     inside = _identity(_MOUNTS / namespace)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        pid = int(process.name)
-        concerned = _is_ip_command_about(process, namespace) or (
-            inside is not None and _identity(process / "ns" / "net") == inside
-        )
-        if concerned and pid != os.getpid():
-            found.append(pid)
-    return tuple(found)
+    if inside is None:
+        return ()
+    # Not by `ip netns pids`: called from inside, it would find itself.
+    found = (process for process in Path("/proc").glob("[0-9]*") if _identity(process / "ns/net") == inside)
+    return tuple(pid for pid in (int(process.name) for process in found) if pid != os.getpid())
 
 
 def exec_command(namespace: str, command: Iterable[str]) -> list[str]:
@@ -169,14 +161,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _is_ip_command_about(process: Path, namespace: str) -> bool:
-    try:
-        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return False  # it has ended meanwhile
-    return Path(words[0]).name == "ip" and namespace in words
-
-
 def _effective_capabilities() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
@@ -186,8 +170,8 @@ def _effective_capabilities() -> int:
 
 def _told(command: list[str], stdin: str | None = None) -> str:
     """Run a command to its end and give what it wrote."""
-    # Descriptors stay open until the command itself takes over (Python's own are close-on-exec), and with
-    # them the lab's lock: from then on `pids` knows the command by its words.
+    # The command takes the lab's lock along, so that a builder killed now does not set it free before the
+    # command has ended.
     ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, close_fds=False)
     if ended.returncode != 0:
         said = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[0]

@@ -27,6 +27,10 @@ _RIGHT = frozenset((HEADINGS.index("RTT"), HEADINGS.index("TTL")))
 _STATES = tuple(State)
 _PROTOCOLS = tuple(Protocol)
 _MOST_TEXT = 200
+_ALL = 0  # no port has this number
+
+MOST_PORTS = 32
+"""Ports of a protocol that the summary counts each on its own."""
 
 
 class TextReporter:
@@ -120,13 +124,18 @@ def summary(counts: Mapping[Kind, int]) -> list[str]:
     """A line for each protocol and port: how many targets have which state, and for which reasons.
 
     `401/tcp  500 open (syn-ack) · 512 filtered (no-response 256, admin-prohibited 256)`. States come in
-    the order of `State`, reasons by their counts.
+    the order of `State`, reasons by their counts. Of more than MOST_PORTS ports there is one line for all.
     """
+    asked = {proto: {port for of, port, *_ in counts if of is proto} for proto in _PROTOCOLS}
     ports: dict[tuple[Protocol, int], dict[State, Counter[Reason]]] = {}
     for (proto, port, state, reason), count in counts.items():
         if count:
-            ports.setdefault((proto, port), {}).setdefault(state, Counter())[reason] += count
-    names = {key: f"{key[1]}/{key[0]}" for key in ports}
+            key = (proto, port if len(asked[proto]) <= MOST_PORTS else _ALL)
+            ports.setdefault(key, {}).setdefault(state, Counter())[reason] += count
+    names = {
+        (proto, port): f"{port}/{proto}" if port != _ALL else f"{proto}, {thousands(len(asked[proto]))} ports"
+        for proto, port in ports
+    }
     width = max(map(len, names.values()), default=0)
     return [
         f"{names[key].ljust(width)}  {' · '.join(_states(ports[key]))}"

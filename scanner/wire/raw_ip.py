@@ -1,7 +1,7 @@
 """The wire for loopback and for devices without Ethernet: a raw IP socket out, a ring in.
 
 The kernel routes what leaves, so next hops mean nothing here; the socket is bound to its
-interface all the same. Linux writes some header fields itself (raw(7), IP_HDRINCL): the
+interface all the same, loopback excepted. Linux writes some header fields itself (raw(7), IP_HDRINCL): the
 total length and the header checksum always, the source address and the identification
 where they are zero. Packets that must leave byte for byte therefore carry an
 identification that is not zero.
@@ -24,7 +24,7 @@ import numpy as np
 from scanner.contracts import ETHERTYPE_IPV4, Batch, Frames, Sent, WireStatistics
 from scanner.model import UsageError, WireError
 from scanner.wire.ethernet import Framer
-from scanner.wire.interface import require_up
+from scanner.wire.interface import ARPHRD_LOOPBACK, require_up
 from scanner.wire.packet_socket import open_raw_socket
 from scanner.wire.receive_ring import ReceiveRing, RingOptions
 from scanner.wire.sendmmsg import DatagramSender
@@ -132,7 +132,11 @@ class RawIP:
     def _open_socket(self) -> socket.socket:
         sock = open_raw_socket(socket.AF_INET, socket.IPPROTO_RAW)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.name.encode() + b"\0")
+            # Not to loopback: bound to it, the kernel no longer takes the address of another interface of
+            # ours for local, and its TCP answers nothing. Local addresses go there anyway.
+            if self._interface.hardware_type != ARPHRD_LOOPBACK:
+                name = self._interface.name.encode() + b"\0"
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             # Without it the kernel swallows ENOBUFS, and packets with it (net/ipv4/raw.c).
             sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)

@@ -69,7 +69,12 @@ def plan_routes(
     answers = parse_answers(run(["-j", "-force", "-batch", "-"], questions(places, interface, source)))
     hops = {place: hop_of(answers[place], links, source) for place in places if place in answers}
     if interface is not None:
-        guessed = [place for place, hop in hops.items() if hop and hop.on_link and hop.mac]
+        # Through a tunnel anything may be reached, over loopback only ourselves.
+        guessed = [
+            place
+            for place, hop in hops.items()
+            if hop and hop.on_link and (hop.mac or links[hop.interface].kind == "loopback")
+        ]
         for place in without_route(guessed, interface, run):
             hops.pop(place)
     groups: dict[Hop | None, list[Range]] = {}

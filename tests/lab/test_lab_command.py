@@ -1,0 +1,64 @@
+"""`ghostport lab …`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.lab
+
+
+def lab_command(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "scanner.lab", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_from_up_to_down(make_lab):
+    name = make_lab().name  # removed in the end, whatever happens here
+
+    up = lab_command("up", "--profile", "small", "-p", "401,500-501", "--name", name)
+    assert up.stdout == (
+        f"lab {name}: up, profile small, 10.50.0.0/22 and 10.49.0.0/24, "
+        "open hosts on port 401,500-501, processes: 1\n"
+    )
+    assert up.stderr == ""
+    assert lab_command("status").stdout.count(up.stdout) == 1
+    assert lab_command("loss", "2.5", "--name", name).stdout == up.stdout.replace(
+        "\n", ", losing 2.5 % each way\n"
+    )
+
+    for words in (
+        ["--", "ip", "-brief", "address", "show", "gpv0"],
+        ["ip", "-brief", "address", "show", "gpv0"],
+    ):
+        inside = lab_command("exec", "--name", name, *words)
+        assert "10.49.0.1/24" in inside.stdout
+    assert lab_command("exec", "--name", name, "--", "sh", "-c", "exit 7").returncode == 7
+    assert lab_command("exec", "--name", name, "--", "sh", "-c", "kill -TERM $$").returncode == 128 + 15
+
+    truth = lab_command("truth", "--name", name, "--proto", "udp").stdout.splitlines()
+    assert len(truth) == 3 * 1024
+    assert json.loads(truth[0])["ip"] == "10.50.0.0"
+
+    assert lab_command("down", "--name", name).returncode == 0
+    assert lab_command("status", "--name", name).stdout == f"lab {name}: down\n"
+    assert lab_command("down", "--name", name).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["exec", "--name", "never-built", "--", "true"], "lab: the lab 'never-built' is not up; run:"),
+        (["exec"], "lab: there is no command to run"),
+        (["loss", "100", "--name", "never-built"], "lab: the lab 'never-built' is not up"),
+        (["up", "--name", "No/Name"], "lab: 'No/Name' cannot name a lab"),
+    ],
+)
+def test_an_error_is_one_line(words, complaint):
+    ended = lab_command(*words)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(complaint)
+    assert ended.stderr.count("\n") == 1
