@@ -1,0 +1,131 @@
+"""What people are told, word for word."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from scanner.cli import telling
+from scanner.contracts import Hop, WireStatistics
+from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.scope import Scope
+from scanner.core.targets import parse_targets
+from scanner.model import Protocol
+from scanner.planning import Path, Request, SweepPlan
+
+HOP = Hop(
+    interface="eth0", source=parse_address("192.168.1.9"), gateway=parse_address("192.168.1.1"),
+    on_link=False, loopback=False, mac=b"\x02\0\0\0\0\1", mtu=1500,
+)  # fmt: skip
+
+
+def plan(*targets: str, skipped: str | None = None, no_route: str | None = None, **more) -> SweepPlan:
+    addresses = parse_targets(targets)
+    unrouted = parse_targets([no_route] if no_route else [])
+    return SweepPlan(
+        request=Request(targets=addresses, excluded=AddressSet.empty(), **{"ports": (401,), **more}),
+        addresses=addresses | unrouted,
+        paths=(Path(HOP, addresses),),
+        no_route=unrouted,
+        skipped=parse_targets([skipped] if skipped else []),
+        scope=Scope.private(),
+    )
+
+
+def test_what_is_about_to_be_swept():
+    made = plan("10.0.0.0/24", "10.0.2.5", ports=(401, 402, 403, 3493), rate=float("inf"), retries=1)
+
+    assert list(telling.about_sweep(made, verbose=False)) == [
+        "sweeping 10.0.0.0/24, 10.0.2.5 (257 addresses): tcp 401-403,3493, udp 401-403,3493; "
+        "full rate, 1 retry"
+    ]
+
+
+def test_what_is_left_out_is_said():
+    made = plan("10.0.0.1", skipped="10.0.0.0,255", no_route="172.16.0.0/30", protocols=(Protocol.TCP,))
+
+    assert list(telling.about_sweep(made, verbose=True)) == [
+        "sweeping 10.0.0.1, 172.16.0.0/30 (5 addresses): tcp 401; 10000 packets/s, 2 retries",
+        "not probed: 10.0.0.0, 10.0.0.255 (2 addresses): "
+        "network or broadcast addresses of this host's own links",
+        "down, no route: 172.16.0.0/30 (4 addresses)",
+        "path: 1 address by eth0 from 192.168.1.9 through 192.168.1.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "through"),
+    [
+        ({}, "by eth0 from 192.168.1.9 through 192.168.1.1"),
+        ({"gateway": None, "on_link": True}, "by eth0 from 192.168.1.9 on-link"),
+        (
+            {"gateway": None, "loopback": True, "interface": "lo"},
+            "by lo from 192.168.1.9 to this host itself",
+        ),
+    ],
+)
+def test_paths(change, through):
+    made = plan("10.0.0.0/30")
+    made = dataclasses.replace(made, paths=(Path(dataclasses.replace(HOP, **change), made.addresses),))
+
+    assert list(telling.about_sweep(made, verbose=True))[1] == f"path: 4 addresses {through}"
+
+
+def test_of_many_ranges_the_first_are_named():
+    made = plan(*(f"10.0.{third}.1" for third in range(9)))
+
+    assert "10.0.0.1, 10.0.1.1, 10.0.2.1, 10.0.3.1 and 5 more ranges (9 addresses)" in next(
+        telling.about_sweep(made, verbose=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "time"),
+    [
+        ({"rate": 1000.0}, "time: 0.5 s if all answered at once; 3.0 s if nothing did"),
+        ({"rate": 100.0}, "time: 5.1 s if all answered at once; 15.4 s if nothing did"),
+        ({"rate": 1.0}, "time: 9 min if all answered at once; 26 min if nothing did"),
+        ({"rate": 0.01}, "time: 14.2 h if all answered at once; 42.7 h if nothing did"),
+        ({"rate": float("inf")}, "time: as fast as the kernel carries, and the waiting for replies"),
+    ],
+)
+def test_a_dry_run_says_how_much_and_how_long(more, time):
+    assert list(telling.dry_run(plan("10.0.0.0/24", **more)))[-3:] == [
+        "probes: 512 at first; 1 536 if every target stayed silent",
+        time,
+        "nothing was sent",
+    ]
+
+
+def about_result(*, targets=2, verbose=False, forged=0, unread=None, **statistics) -> list[str]:
+    swept = SimpleNamespace(
+        targets=targets, statistics=WireStatistics(**statistics), unread=Counter(unread or {})
+    )
+    result = SimpleNamespace(forged=forged)
+    return list(telling.about_result(swept, result, 1.234, verbose=verbose))  # type: ignore[arg-type]
+
+
+def test_how_it_went():
+    assert about_result(sent=3) == ["2 targets in 1.23 s; 3 packets sent"]
+    assert about_result(targets=1, sent=1)[0].startswith("1 target in ")
+    assert about_result(targets=65536, sent=70000) == ["65 536 targets in 1.23 s; 70 000 packets sent"]
+
+
+def test_what_was_lost_or_left_out_of_account_is_said():
+    said = about_result(send_refused=5, receive_dropped=1234, forged=7)
+
+    assert next(line for line in said if "drops" in line).endswith("5 on sending, 1 234 on receiving")
+    assert said[-1] == "forged or late replies, ignored: 7"
+
+
+def test_counters_are_said_to_who_asks():
+    said = about_result(verbose=True, received=10, unread={"later fragment": 2, "malformed ARP": 1})
+
+    assert said[1:] == [
+        "frames received: 10",
+        "frames not read, later fragment: 2",
+        "frames not read, malformed ARP: 1",
+    ]

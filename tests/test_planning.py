@@ -1,0 +1,183 @@
+"""Who is asked, along which path; and who is not, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from scanner.contracts import Clock, Hop, Wire
+from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.scope import Scope
+from scanner.core.targets import parse_targets
+from scanner.model import Protocol, ScopeRefused, UsageError
+from scanner.planning import MOST_RETRIES, PROBES, Request, SweepPlan, make_plan
+from scanner.wire.clock import SimulatedClock
+
+ETHERNET = Hop(
+    interface="eth0", source=parse_address("192.168.1.9"), gateway=parse_address("192.168.1.1"),
+    on_link=False, loopback=False, mac=b"\x02\0\0\0\0\1", mtu=1500,
+)  # fmt: skip
+ON_LINK = dataclasses.replace(ETHERNET, gateway=None, on_link=True)
+LOOPBACK = Hop("lo", parse_address("127.0.0.1"), None, on_link=False, loopback=True, mac=None, mtu=65536)
+
+
+class Routed:
+    """A network of fixed routes: the first that holds a target leads there."""
+
+    def __init__(self, *routes: tuple[str, Hop | None], specials: str | None = None) -> None:
+        self._routes = routes
+        self._specials = AddressSet.empty() if specials is None else parse_targets([specials])
+        self.asked: list[tuple[AddressSet, str | None, int | None]] = []
+
+    @property
+    def clock(self) -> Clock:
+        return SimulatedClock()
+
+    def routes(
+        self, targets: AddressSet, interface: str | None, source: int | None
+    ) -> list[tuple[Hop | None, AddressSet]]:
+        self.asked.append((targets, interface, source))
+        found: list[tuple[Hop | None, AddressSet]] = []
+        for prefix, hop in self._routes:
+            reached = targets & parse_targets([prefix])
+            if reached:
+                found.append((hop, reached))
+                targets -= reached
+        return [*found, (None, targets)] if targets else found
+
+    def specials(self) -> AddressSet:
+        return self._specials
+
+    def neighbours(self, interface: str) -> dict[int, bytes]:
+        return {}
+
+    def open(self, hop: Hop, packets: int) -> Wire:
+        raise AssertionError("a plan opens no wire")
+
+
+EVERYWHERE = ("0.0.0.0/0", ETHERNET)
+
+
+def request(*targets: str, excluded: tuple[str, ...] = (), **more: object) -> Request:
+    given: dict[str, object] = {"ports": (401,), **more}
+    return Request(targets=parse_targets(targets), excluded=parse_targets(excluded), **given)  # type: ignore[arg-type]
+
+
+def plan(*targets: str, network: Routed | None = None, **more: object) -> SweepPlan:
+    return make_plan(request(*targets, **more), network or Routed(EVERYWHERE), Scope.private())  # type: ignore[arg-type]
+
+
+def test_targets_are_divided_by_how_they_are_reached():
+    network = Routed(("127.0.0.0/8", LOOPBACK), ("192.168.1.0/24", ON_LINK), ("10.0.0.0/8", ETHERNET))
+
+    made = plan("127.0.0.1", "192.168.1.0/24", "10.0.0.0/30", "172.16.0.0/29", network=network)
+
+    assert [(path.hop, path.addresses) for path in made.paths] == [
+        (LOOPBACK, parse_targets(["127.0.0.1"])),
+        (ON_LINK, parse_targets(["192.168.1.0/24"])),
+        (ETHERNET, parse_targets(["10.0.0.0/30"])),
+    ]
+    assert made.no_route == parse_targets(["172.16.0.0/29"])
+    assert made.addresses.size == 1 + 256 + 4 + 8
+    assert made.next_hops == parse_targets(["192.168.1.1"])
+
+
+def test_probes_are_counted_for_who_can_be_reached():
+    network = Routed(("10.0.0.0/8", ETHERNET))
+
+    made = plan("10.0.0.0/30", "172.16.0.0/29", network=network, ports=(1, 2, 3))
+
+    assert made.probes == 4 * 3 * 2
+
+
+def test_the_excluded_and_the_special_are_not_asked_and_not_permitted():
+    network = Routed(EVERYWHERE, specials="10.0.0.0,255")
+
+    made = plan("10.0.0.0/24", excluded=("10.0.0.7",), network=network)
+
+    special, excluded = parse_targets(["10.0.0.0,255"]), parse_targets(["10.0.0.7"])
+    assert made.skipped == special
+    assert made.addresses == parse_targets(["10.0.0.0/24"]) - special - excluded
+    assert not made.scope.permits((special | excluded).chunk(0, 3)).any()
+    assert made.scope.permits(made.addresses.chunk(0, 253)).all()
+    assert network.asked == [(made.addresses, None, None)]
+
+
+def test_interface_and_source_are_passed_on():
+    network = Routed(EVERYWHERE)
+
+    plan("10.0.0.1", network=network, interface="eth0", source=7)
+
+    assert network.asked == [(parse_targets(["10.0.0.1"]), "eth0", 7)]
+
+
+@pytest.mark.parametrize(
+    ("targets", "more", "complaint"),
+    [
+        ((), {}, "no targets: name an address"),
+        (("10.0.0.1",), {"excluded": ("10.0.0.0/8",)}, "do not exclude all of it"),
+        (("10.9.9.9",), {"network": Routed(EVERYWHERE, specials="10.9.9.9")}, "are never probed"),
+        (("10.0.0.1",), {"network": Routed()}, "no route to 10.0.0.1: see `ip route get 10.0.0.1`"),
+        (("10.0.0.0/30",), {"network": Routed()}, "no route to 10.0.0.0 or any other of the 4 targets"),
+        (
+            ("10.0.0.1",),
+            {"network": Routed(), "interface": "eth7", "source": parse_address("10.1.1.1")},
+            "`ip route get 10.0.0.1 oif eth7 from 10.1.1.1`",
+        ),
+    ],
+)
+def test_where_nothing_is_left_to_ask_it_says_so(targets, more, complaint):
+    with pytest.raises(UsageError) as error:
+        plan(*targets, **more)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_target_outside_the_scope_is_refused_before_routes_are_looked_at():
+    network = Routed(EVERYWHERE)
+
+    with pytest.raises(ScopeRefused, match=r"8\.8\.8\.0/24"):
+        plan("10.0.0.1", "8.8.8.0/24", network=network)
+    assert network.asked == []
+
+
+def test_what_is_excluded_need_not_be_in_scope():
+    made = plan("8.8.8.0/30", "10.0.0.1", excluded=("8.8.8.0/24",))
+
+    assert made.addresses == parse_targets(["10.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"rate": 0.0}, "--rate 0:"),
+        ({"rate": -5.0}, "--rate -5:"),
+        ({"rate": math.nan}, "--rate nan:"),
+        ({"retries": -1}, "--retries -1: from 0 to 100"),
+        ({"retries": MOST_RETRIES + 1}, "--retries 101: from 0 to 100"),
+        ({"wait": 0.0}, "--wait 0:"),
+        ({"wait": -1.0}, "--wait -1:"),
+        ({"wait": math.inf}, "--wait inf:"),
+        ({"wait": math.nan}, "--wait nan:"),
+        ({"ports": ()}, "nothing to ask"),
+        ({"protocols": ()}, "nothing to ask"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused(words, complaint):
+    with pytest.raises(UsageError) as error:
+        request("10.0.0.1", **words)
+    assert str(error.value).startswith(complaint)
+
+
+def test_a_request_has_sane_defaults():
+    made = request("10.0.0.1")
+
+    assert (made.rate, made.retries, made.wait) == (10_000.0, 2, 1.0)
+    assert made.protocols == (Protocol.TCP, Protocol.UDP)
+    assert request("10.0.0.1", rate=math.inf).rate == math.inf
+
+
+def test_every_protocol_has_its_probe():
+    assert {protocol: probe.protocol for protocol, probe in PROBES.items()} == {p: p for p in Protocol}

@@ -1,0 +1,141 @@
+"""A result: records by address, whatever they came from; counts; and what is left out when cut short."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from scanner.core.addresses import AddressSet
+from scanner.core.decode import TCP, UDP
+from scanner.core.outcomes import Absent, Outcomes
+from scanner.core.rules import Rank, reason_code
+from scanner.core.targets import parse_targets
+from scanner.model import Protocol, Reason, State
+from scanner.result import Result, not_open, only_open, responders
+
+Row = tuple[str, int, int, Rank, Reason, str | None]
+"""Address, IP protocol, port, rank, reason, responder."""
+
+
+class Source:
+    """Fixed outcomes."""
+
+    density = 3
+
+    def __init__(self, *rows: Row) -> None:
+        numbers = [int(parse_targets([row[0]]).starts[0]) for row in rows]
+        self.addresses = AddressSet.from_addresses(np.array(numbers, dtype=np.uint32))
+        silent = Outcomes.silent(
+            np.array(numbers, dtype=np.uint32),
+            np.array([row[1] for row in rows], dtype=np.uint8),
+            np.array([row[2] for row in rows], dtype=np.uint16),
+            Rank.UNANSWERED,
+            0,
+        )
+        self._outcomes = dataclasses.replace(
+            silent,
+            rank=np.array([row[3] for row in rows], dtype=np.uint8),
+            reason=np.array([reason_code(row[4]) for row in rows], dtype=np.uint8),
+            responder=np.array(
+                [-1 if row[5] is None else int(parse_targets([row[5]]).starts[0]) for row in rows],
+                dtype=np.int64,
+            ),
+        )
+
+    def outcomes(self, first: int, last: int) -> Outcomes:
+        address = self._outcomes.address
+        return self._outcomes.take((address >= first) & (address <= last))
+
+
+TCP_PORTS = Source(
+    ("10.0.0.3", TCP, 401, Rank.OPEN, Reason.SYN_ACK, "10.0.0.3"),
+    ("10.0.0.1", TCP, 401, Rank.CLOSED, Reason.RESET, "10.0.0.1"),
+    ("10.0.0.2", TCP, 401, Rank.UNANSWERED, Reason.NO_RESPONSE, None),
+)
+UDP_PORTS = Source(
+    ("10.0.0.1", UDP, 402, Rank.OPEN, Reason.UDP_RESPONSE, "10.0.0.1"),
+    ("10.0.0.1", UDP, 401, Rank.UNANSWERED, Reason.NO_RESPONSE, None),
+    ("10.0.0.3", UDP, 401, Rank.FILTERED, Reason.HOST_UNREACH, "10.9.9.9"),
+)
+GONE = Absent(parse_targets(["10.0.0.0"]), [(TCP, 401), (UDP, 401)], reason_code(Reason.NO_ROUTE))
+
+EVERYBODY = [
+    ("10.0.0.0", "tcp", 401, "down", "no-route"),
+    ("10.0.0.0", "udp", 401, "down", "no-route"),
+    ("10.0.0.1", "tcp", 401, "closed", "reset"),
+    ("10.0.0.1", "udp", 401, "open|filtered", "no-response"),
+    ("10.0.0.1", "udp", 402, "open", "udp-response"),
+    ("10.0.0.2", "tcp", 401, "filtered", "no-response"),
+    ("10.0.0.3", "tcp", 401, "open", "syn-ack"),
+    ("10.0.0.3", "udp", 401, "filtered", "host-unreach"),
+]
+
+
+def result(*, complete: bool = True) -> Result:
+    return Result([UDP_PORTS, GONE, TCP_PORTS], complete=complete, unfinished=0, forged=0)
+
+
+def said(verdicts) -> list[tuple[str, str, int, str, str]]:
+    return [(v.ip, v.proto.value, v.port, v.state.value, v.reason.value) for v in verdicts]
+
+
+def test_records_come_by_address_protocol_and_port():
+    assert said(result()) == EVERYBODY
+    assert said(result().verdicts()) == EVERYBODY
+
+
+def test_it_can_be_gone_through_again():
+    found = result()
+
+    assert list(found) == list(found)
+    assert sum(found.tally().values()) == len(list(found))
+
+
+@pytest.mark.parametrize(
+    ("choice", "rows"), [(only_open, {4, 6}), (not_open, {0, 1, 2, 3, 5, 7}), (responders, {2, 4, 6, 7})]
+)
+def test_records_may_be_chosen(choice, rows):
+    assert said(result().verdicts(choice)) == [row for at, row in enumerate(EVERYBODY) if at in rows]
+
+
+def test_open_gives_the_open_ones():
+    assert said(result().open()) == [EVERYBODY[4], EVERYBODY[6]]
+
+
+def test_the_tally_counts_by_protocol_port_state_and_reason():
+    assert result().tally() == {
+        (Protocol.TCP, 401, State.DOWN, Reason.NO_ROUTE): 1,
+        (Protocol.UDP, 401, State.DOWN, Reason.NO_ROUTE): 1,
+        (Protocol.TCP, 401, State.CLOSED, Reason.RESET): 1,
+        (Protocol.UDP, 401, State.OPEN_FILTERED, Reason.NO_RESPONSE): 1,
+        (Protocol.UDP, 402, State.OPEN, Reason.UDP_RESPONSE): 1,
+        (Protocol.TCP, 401, State.FILTERED, Reason.NO_RESPONSE): 1,
+        (Protocol.TCP, 401, State.OPEN, Reason.SYN_ACK): 1,
+        (Protocol.UDP, 401, State.FILTERED, Reason.HOST_UNREACH): 1,
+    }
+
+
+def test_cut_short_silence_proves_nothing():
+    known = [row for row in EVERYBODY if row[4] != "no-response"]
+
+    assert said(result(complete=False)) == known
+    assert sum(result(complete=False).tally().values()) == len(known)
+
+
+def test_a_result_of_nothing():
+    nothing = Result([], complete=True, unfinished=0, forged=0)
+
+    assert (list(nothing), nothing.open(), nothing.tally()) == ([], [], {})
+
+
+def test_many_addresses_and_ports_take_little_memory_at_a_time():
+    # 2 ** 24 addresses and 64 ports: all outcomes at once would take 30 GB.
+    ports = [(TCP, port) for port in range(1, 65)]
+    vast = Result([Absent(parse_targets(["10.0.0.0/8"]), ports, 0)], complete=True, unfinished=0, forged=0)
+
+    verdicts = vast.verdicts()
+
+    assert [next(verdicts).port for _ in range(64)] == list(range(1, 65))
+    assert next(verdicts).ip == "10.0.0.1"
