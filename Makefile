@@ -4,6 +4,7 @@
 #   make lint     ruff, mypy, import floors
 #   make demo     a sweep of 65 536 addresses in a lab of its own (root)
 #   make bench    beside its peers, on the same lab (root)
+#   make pcaps    the recorded cases again, or ARGS='open-tcp nmap-udp' (root)
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder,
 # ARGS='-k cookie -x' goes to pytest.
@@ -17,7 +18,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: help setup lab-packages demo test lint format bench lock clean
+.PHONY: help setup lab-packages demo test lint format bench pcaps lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -49,9 +50,12 @@ format: setup
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-# Benchmarks are named bench_*.py, so that `make test` does not meet them.
+# BENCH_RUNS=3 for fewer rounds, ARGS='tcp udp' for some of the cases: tests/bench/cases.py has them.
 bench: setup lab-if-possible
-	@$(PY) -m pytest tests/bench -o python_files='bench_*.py' -o timeout=0 -s $(ARGS)
+	@$(PY) -m tests.bench $(ARGS)
+
+pcaps: setup lab-if-possible
+	@$(PY) -m tests.replay.record $(ARGS)
 
 lock:
 	@.ci/lock $(ARGS)

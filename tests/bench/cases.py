@@ -1,0 +1,180 @@
+"""What is compared with what: declared values.
+
+In a command, words in braces are filled in by `place`: {ghostport} {python} {bench} {out} {evidence}
+{interface} {own_mac} {router_mac} {open_host}.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from scanner.model import Protocol
+from tests.bench.outputs import (
+    Reader,
+    ghostport_open,
+    ghostport_records,
+    masscan_discoveries,
+    nmap_greppable,
+    open_addresses,
+)
+
+MIXED = "10.50.0.0/16"
+MILLION = 16 * 65_536
+
+
+class Figure(enum.StrEnum):
+    """What is compared."""
+
+    PROCESS = "seconds of the whole process"
+    SENDING = "seconds while packets leave, by the interface's counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A tool and how it is run.
+
+    reads: how its output is understood; None where it gives no verdicts.
+    most_runs: fewer than the others make, where it is slow. deadline: seconds, after which it is killed.
+    """
+
+    name: str
+    command: str
+    reads: Reader | None = None
+    most_runs: int | None = None
+    deadline: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Tools at one task. The first is ours, and the others' times are held against its.
+
+    protocol, targets: what the verdicts are about; `{open_host}` is one address.
+    repeat: how often as many runs as asked for; for what takes no time.
+    isolated: in the prober's namespace. prepare: a command to run once before.
+    packets: how many the task is about, for packets a second; "evidence": as many as are in it.
+    """
+
+    name: str
+    title: str
+    contenders: tuple[Contender, ...]
+    protocol: Protocol = Protocol.TCP
+    targets: str = MIXED
+    figure: Figure = Figure.PROCESS
+    packets: int | str | None = None
+    repeat: int = 1
+    isolated: bool = True
+    prepare: str | None = None
+
+
+_TCP = "{ghostport} sweep 10.50.0.0/16 --tcp --rate max -q -o {out}"
+_UDP = "{ghostport} sweep 10.50.0.0/16 --udp --rate max -q -o {out}"
+_ZMAP = (
+    "zmap 10.50.0.0/16 -b /dev/null -r 10000000 -c 2 -p 401 -i {interface} -G {router_mac} -q -v 1 -o {out}"
+)
+_NMAP = "nmap -n -Pn -p401 --min-rate 100000 -T5 --max-retries 1 -oG {out} 10.50.0.0/16"
+# What it found shall be known even when it does not end, hence stdbuf.
+_MASSCAN = (
+    "stdbuf -oL masscan 10.50.0.0/16 -p401 --rate 10000000 --wait 2 -e {interface} --router-mac {router_mac}"
+)
+# As many SYNs, to the same addresses and ports, from one core as well.
+_TRAFGEN = (
+    f"trafgen --dev {{interface}} --num {MILLION} --cpus 1 --no-sock-mem --notouch-irq --no-cpu-stats "
+    "'{{ eth(da={router_mac}, sa={own_mac}), "
+    "ipv4(saddr=10.49.0.1, daddr=10.50.0.0, daddr[2:2]=dinc(0, 65535), ttl=64), "
+    "tcp(sport=40000, dport=401, dport=dinc(401, 416), syn, seq=1, win=1024) }}'"
+)
+_FIELDS = "frame.time_epoch ip.src ip.dst tcp.srcport tcp.dstport tcp.flags ip.ttl icmp.type icmp.code"
+
+CASES = (
+    Case(
+        "tcp",
+        "TCP SYN to a mixed /16",
+        (
+            Contender("ghostport", _TCP, ghostport_records),
+            Contender("zmap", _ZMAP, open_addresses),
+            Contender("nmap", f"{_NMAP} -sS", nmap_greppable),
+            Contender("masscan", _MASSCAN, masscan_discoveries, deadline=8.0),
+        ),
+    ),
+    Case(
+        "udp",
+        "UDP to a mixed /16, 1 024 hosts silent",
+        (
+            Contender("ghostport", _UDP, ghostport_records),
+            Contender("zmap", f"{_ZMAP} -M udp", open_addresses),
+            Contender("nmap", f"{_NMAP} -sU", nmap_greppable, most_runs=3),
+        ),
+        protocol=Protocol.UDP,
+    ),
+    Case(
+        "evidence",
+        "TCP SYN to a mixed /16, every packet recorded",
+        (
+            Contender("ghostport", _TCP, ghostport_records),
+            Contender("ghostport --evidence", f"{_TCP} --evidence {{out}}.pcap", ghostport_records),
+        ),
+    ),
+    Case(
+        "host",
+        "one host, TCP",
+        (
+            Contender("ghostport", "{ghostport} sweep {open_host} --tcp -q -o {out}", ghostport_records),
+            Contender("nmap", "nmap -n -Pn -sS -p401 -oG {out} {open_host}", nmap_greppable),
+        ),
+        targets="{open_host}",
+        repeat=2,
+    ),
+    Case(
+        "sending",
+        "a million SYNs, 16 ports of a mixed /16",
+        (
+            Contender(
+                "ghostport",
+                f"{_TCP} -p 401-416 --retries 0 --show open",
+                ghostport_open,
+            ),
+            Contender("trafgen", _TRAFGEN),
+        ),
+        figure=Figure.SENDING,
+        packets=MILLION,
+    ),
+    Case(
+        "scapy",
+        "TCP SYN to a mixed /22",
+        (
+            Contender(
+                "ghostport",
+                "{ghostport} sweep 10.50.200.0/22 --tcp --rate max -q -o {out}",
+                ghostport_records,
+            ),
+            Contender("scapy sr()", "{python} {bench}/scapy_sr.py 10.50.200.0/22 {out}", open_addresses),
+        ),
+        targets="10.50.200.0/22",
+    ),
+    Case(
+        "start",
+        "start",
+        (
+            Contender("ghostport --help", "{ghostport} --help"),
+            Contender("python -c pass", "{python} -c pass"),
+        ),
+        repeat=4,
+        isolated=False,
+    ),
+    Case(
+        "reading",
+        "reading a sweep's evidence back",
+        (
+            Contender("ghostport", "{ghostport} read {evidence} -q -o {out}", ghostport_records),
+            Contender(
+                "tshark -T fields",
+                "tshark -n -r {evidence} -T fields " + " ".join(f"-e {field}" for field in _FIELDS.split()),
+            ),
+            Contender("scapy PcapReader", "{python} {bench}/scapy_read.py {evidence}", most_runs=2),
+        ),
+        packets="evidence",
+        isolated=False,
+        prepare=f"{_TCP} --evidence {{evidence}}",
+    ),
+)
