@@ -1,0 +1,118 @@
+"""What a recorded case is: a declared value, from which it is recorded, explained and tested.
+
+The law: a case says beforehand what must come of it. Verdicts of real hosts are the lab's to
+say; those of scripted hosts, which no kernel would play, stand here beside their script.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from scanner.lab.behaviours import Outcome
+from scanner.lab.topology import TARGET_INTERFACE
+from scanner.model import Protocol, Reason, State, Verdict
+from tests.replay.answers import Answer, Pause
+
+PCAPS = Path(__file__).parents[2] / "pcaps"
+PLAN = "capture.pcap.json"
+EXPECTED = "expected.jsonl"
+
+
+class Tool(enum.StrEnum):
+    """Who probed."""
+
+    SWEEP = "ghostport"
+    NMAP = "nmap"
+    MASSCAN = "masscan"
+    ZMAP = "zmap"
+    SCAPY = "scapy"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """An address at which a script answers, its kernel being silent.
+
+    does: what it does, in words. answers: to every probe, in this order. outcome: what must be said of it.
+    """
+
+    does: str
+    answers: tuple[Answer | Pause, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One capture.
+
+    shows: what it is there to show.
+    tool: who probes, by `command`; `{targets}` stands for the targets, `{gateway}` for the router's
+        hardware address. Files are in the case's own folder.
+    capture: the command that captures meanwhile; None where the tool itself writes the capture. A sweep's
+        plan, of its evidence `sweep.pcap`, is then put beside it.
+    targets, protocols, ports: what is asked; each of them gets a record.
+    profile: of the lab.
+    firewall: nftables statements that packets to the lab meet on the way, for this case alone.
+    played: by address, what a script answers.
+    listening: where somebody listens on the prober's own loopback, for TCP and UDP.
+    elsewhere: outcomes for targets that the lab knows nothing of.
+    believed: what the tool says where it is known to be fooled, by address.
+    forged: replies that name a probe, and not its sequence number; beside a plan, all that name a target and
+        answer none of its probes.
+    unfinished: targets without a verdict, where the sweep was cut short.
+    exit_codes: with which the tool may end.
+    """
+
+    name: str
+    shows: str
+    tool: Tool
+    command: str
+    targets: tuple[str, ...]
+    protocols: tuple[Protocol, ...]
+    ports: tuple[int, ...] = (401,)
+    capture: str | None = None
+    profile: str = "small"
+    firewall: tuple[str, ...] = ()
+    played: Mapping[str, Played] = field(default_factory=dict)
+    listening: tuple[str, ...] = ()
+    elsewhere: Mapping[str, Outcome] = field(default_factory=dict)
+    believed: Mapping[str, tuple[State, Reason]] = field(default_factory=dict)
+    forged: int = 0
+    unfinished: int = 0
+    exit_codes: tuple[int, ...] = (0,)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return PCAPS / self.name
+
+    @property
+    def is_captured_at_the_targets(self) -> bool:
+        """Whether the capture is made at the targets' end of the cable."""
+        return self.capture is not None and TARGET_INTERFACE in self.capture.split()
+
+    @property
+    def capture_name(self) -> str:
+        """`capture.pcap` or `capture.pcapng`."""
+        return "capture.pcapng" if "capture.pcapng" in f"{self.command} {self.capture}" else "capture.pcap"
+
+    @property
+    def capture_path(self) -> Path:
+        """The capture as it is kept."""
+        return self.folder / self.capture_name
+
+    def expected(self) -> list[Verdict]:
+        """The records that reading it must give."""
+        return [
+            msgspec.json.decode(line, type=Verdict)
+            for line in (self.folder / EXPECTED).read_bytes().splitlines()
+        ]
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether a sweep of ours left its plan beside the capture."""
+        return self.tool is Tool.SWEEP

@@ -1,0 +1,99 @@
+"""The recorded cases leave no reason out, and no line of the rules' tables untested."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from scanner import read_capture
+from scanner.capture import open_capture
+from scanner.core import recorded, rules
+from scanner.core.rules import ACK, ICMP_RULES, RST, TCP_RULES, UDP_RULES, Check, Rank
+from scanner.model import Protocol, Reason, State
+from tests.replay.case import Tool
+from tests.replay.cases import CASES
+
+_TABLES = {"TCP_RULES": TCP_RULES, "UDP_RULES": UDP_RULES, "ICMP_RULES": ICMP_RULES}
+LINES = [(name, number) for name, table in _TABLES.items() for number in range(len(table))]
+
+
+def all_hold() -> bool:
+    return all(
+        list(read_capture(case.capture_path, ports=None if case.has_plan else case.ports)) == case.expected()
+        for case in CASES
+    )
+
+
+def test_every_reason_is_given_by_some_case():
+    assert {verdict.reason for case in CASES for verdict in case.expected()} == set(Reason)
+
+
+def test_every_state_is_given_by_some_case_for_each_protocol():
+    given = {(verdict.proto, verdict.state) for case in CASES for verdict in case.expected()}
+
+    assert given == {(protocol, state) for protocol in Protocol for state in State} - {
+        (Protocol.TCP, State.OPEN_FILTERED)
+    }
+
+
+@pytest.mark.parametrize(("table", "number"), LINES, ids=str)
+def test_a_line_of_the_rules_that_is_changed_makes_some_case_fail(monkeypatch, table, number):
+    lines = list(_TABLES[table])
+    # A rank no rule gives, so whatever the line decides is seen to differ.
+    lines[number] = dataclasses.replace(lines[number], rank=Rank.DOWN)
+    monkeypatch.setattr(rules, table, tuple(lines))
+
+    assert not all_hold()
+
+
+def _weakened(table, number, **fields):
+    return pytest.param(table, number, fields, id=f"{table}-{number}-{'-'.join(fields)}")
+
+
+@pytest.mark.parametrize(
+    ("table", "number", "fields"),
+    [
+        _weakened("TCP_RULES", 0, check=Check.NONE),
+        _weakened("TCP_RULES", 0, check=Check.SEQUENCE),
+        _weakened("TCP_RULES", 0, set=RST),
+        _weakened("TCP_RULES", 1, check=Check.NONE),
+        _weakened("TCP_RULES", 1, check=Check.RESET),
+        _weakened("TCP_RULES", 2, check=Check.SEQUENCE),
+        _weakened("TCP_RULES", 2, clear=ACK),
+        *(
+            _weakened("ICMP_RULES", number, from_target=sender)
+            for number, rule in enumerate(ICMP_RULES)
+            for sender in (True, False)
+            if rule.from_target is None and rule.type == 3
+        ),
+        *(
+            _weakened("ICMP_RULES", number, code=0)
+            for number, rule in enumerate(ICMP_RULES)
+            if rule.code is None
+        ),
+    ],
+)
+def test_a_rule_that_asks_more_or_less_makes_some_case_fail(monkeypatch, table, number, fields):
+    lines = list(_TABLES[table])
+    lines[number] = dataclasses.replace(lines[number], **fields)
+    monkeypatch.setattr(rules, table, tuple(lines))
+
+    assert not all_hold()
+
+
+def test_who_spoke_first_matters_to_some_case(monkeypatch):
+    monkeypatch.setattr(recorded, "true_probes", lambda candidates: candidates)
+
+    assert not all_hold()
+
+
+def test_link_layers_of_linux_are_there():
+    layers = {frames.link_type for case in CASES for frames in open_capture(case.capture_path)}
+
+    # Ethernet, cooked in two versions, none at all.
+    assert layers == {1, 113, 276, 228}
+
+
+def test_every_tool_has_its_case():
+    assert {case.tool for case in CASES} == set(Tool)

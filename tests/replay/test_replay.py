@@ -1,0 +1,127 @@
+"""Recorded captures, read again: every record, field by field."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner import CaptureError, State, read_capture
+from scanner.model import Reason
+from scanner.result import Result
+from tests.replay.case import EXPECTED, PCAPS, PLAN, Case
+from tests.replay.cases import CASES
+from tests.replay.expectation import targets
+
+SWEPT = [case for case in CASES if case.has_plan]
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def replay(case: Case) -> Result:
+    return read_capture(case.capture_path, ports=None if case.has_plan else case.ports)
+
+
+@each_case
+def test_a_capture_gives_what_is_expected(case):
+    result = replay(case)
+
+    assert list(result) == case.expected()
+    assert result.forged == case.forged
+    assert result.unfinished == case.unfinished
+    assert result.complete == (case.unfinished == 0)
+
+
+@each_case
+def test_a_case_is_whole(case):
+    files = {case.capture_name, EXPECTED, "README.md"} | ({PLAN} if case.has_plan else set())
+
+    assert {path.name for path in case.folder.iterdir()} == files
+    assert case.capture_path.stat().st_size < 100_000
+    assert f"make pcaps ARGS={case.name}" in (case.folder / "README.md").read_text()
+
+
+def test_no_case_is_left_from_before():
+    assert {path.name for path in PCAPS.iterdir()} == {case.name for case in CASES} | {"README.md"}
+
+
+@pytest.mark.parametrize("case", SWEPT, ids=lambda case: case.name)
+def test_without_its_plan_a_sweep_says_the_same_of_all_that_was_probed(case, tmp_path):
+    alone = tmp_path / "capture.pcap"
+    shutil.copyfile(case.capture_path, alone)
+
+    probed = [verdict for verdict in case.expected() if verdict.state is not State.DOWN]
+    result = read_capture(alone, ports=case.ports)
+
+    # Without the plan nobody knows that it was cut short, so the silent get a verdict too.
+    assert [v for v in result if not case.unfinished or v.reason is not Reason.NO_RESPONSE] == probed
+    assert len(list(result)) == len(probed) + case.unfinished
+
+
+@each_case
+def test_the_records_of_other_ports_are_left_out(case):
+    assert list(read_capture(case.capture_path, ports=[1])) == []
+
+
+@each_case
+def test_asked_about_all_ports_it_says_the_same_of_those_that_were_probed(case):
+    verdicts = read_capture(case.capture_path, ports="1-65535")
+
+    assert [verdict for verdict in verdicts if verdict.port in case.ports] == case.expected()
+
+
+cut = st.tuples(st.sampled_from(CASES), st.floats(0, 1, exclude_max=True))
+
+
+@given(cut)
+def test_a_capture_that_is_cut_off_gives_fewer_records_or_a_capture_error(tmp_path_factory, cut):
+    case, share = cut
+    copy = copied(case, tmp_path_factory.mktemp("cut"))
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[: int(share * len(whole))])
+
+    warnings: list[str] = []
+    try:
+        verdicts = list(read_capture(copy, ports=case.ports, warn=warnings.append))
+    except CaptureError:
+        return
+    assert {(verdict.ip, verdict.proto, verdict.port) for verdict in verdicts} <= set(targets(case))
+    assert len(warnings) <= 1
+
+
+changed = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+@given(st.sampled_from(CASES), changed)
+def test_a_capture_with_wrong_bytes_never_raises_another_error(tmp_path_factory, case, changed):
+    copy = copied(case, tmp_path_factory.mktemp("changed"))
+    data = bytearray(copy.read_bytes())
+    for share, value in changed:
+        data[int(share * len(data))] = value
+    copy.write_bytes(data)
+
+    with contextlib.suppress(CaptureError):
+        for verdict in read_capture(copy, ports=case.ports, warn=lambda _line: None):
+            assert verdict.port in case.ports
+
+
+@given(st.sampled_from(SWEPT), changed)
+def test_a_plan_with_wrong_bytes_never_raises_another_error(tmp_path_factory, case, changed):
+    copy = copied(case, tmp_path_factory.mktemp("plan"))
+    plan = copy.with_name(PLAN)
+    data = bytearray(plan.read_bytes())
+    for share, value in changed:
+        data[int(share * len(data))] = value
+    plan.write_bytes(data)
+
+    with contextlib.suppress(CaptureError):
+        list(read_capture(copy, ports=case.ports))
+
+
+def copied(case: Case, folder: Path) -> Path:
+    for name in (case.capture_name, *([PLAN] if case.has_plan else [])):
+        shutil.copyfile(case.folder / name, folder / name)
+    return folder / case.capture_name
