@@ -159,8 +159,8 @@ class Network(Protocol):
     def neighbours(self, interface: str) -> dict[int, bytes]:
         """Hardware addresses that are known already."""
 
-    def open(self, hop: Hop, packets: int) -> Wire:
-        """A wire on the hop's interface, for so many packets a round.
+    def open(self, hop: Hop, packets: int, longest: int) -> Wire:
+        """A wire on the hop's interface, for so many packets a round, of up to `longest` bytes.
 
         Raises UsageError without the privilege.
         """

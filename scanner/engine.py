@@ -166,9 +166,9 @@ class Engine:
                     named.append(evidence)
                     if len(changed.task):
                         heard.append(Heard(flight.lane, changed))
-            replies = np.unique(np.concatenate(named))
+            replies = np.concatenate(named)
         if self._record is not None and (sent is not None or len(replies)):
-            self._record(sent, frames, replies)
+            self._record(sent, frames, np.unique(replies))
         return heard
 
 

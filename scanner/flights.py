@@ -18,6 +18,7 @@ from scanner.core.lane import Lane
 from scanner.core.outcomes import PROTOCOLS, Absent
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import reason_code
+from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason
@@ -105,28 +106,40 @@ def man(reached: Reached) -> Manned:
     return Manned(path.addresses, lane.mac_of(there)[0], nobody)
 
 
-def port_flights(
-    hop: Hop, manned: Manned, wire: Wire, request: Request, secrets: Secrets
-) -> Iterator[Flight]:
-    """The flights that ask the ports: one for each protocol, and each payload that some ports want."""
-    round_trip = RoundTrip(request.wait)
-    for protocol in request.protocols if manned.addresses else ():
+def longest_packet(request: Request) -> int:
+    """Bytes of the longest packet that a sweep will send."""
+    templates = (template for _, template, _ in _kinds(request))
+    return max(len(arp_template().packet), *(len(template.packet) for template in templates))
+
+
+def _kinds(request: Request) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:
+    """What is asked with one template: for each protocol, the ports that want the same payload."""
+    for protocol in request.protocols:
         probe = PROBES[protocol]
         by_payload: dict[bytes, list[int]] = {}
         for port in request.ports:
             by_payload.setdefault(probe.payload(port), []).append(port)
         for ports in by_payload.values():
-            flows = TransportFlows(
-                template=template_of(probe, ports[0]),
-                protocol=IP_PROTOCOLS[protocol],
-                source=hop.source,
-                addresses=manned.addresses,
-                ports=tuple(ports),
-                key=secrets.key,
-                capacity=min(BATCH, manned.addresses.size * len(ports)),
-            )
-            lane = Lane(flows, seed=secrets.seed, attempts=request.retries + 1, round_trip=round_trip)
-            yield Flight(lane, wire, next_hops=manned.next_hops)
+            yield protocol, template_of(probe, ports[0]), tuple(ports)
+
+
+def port_flights(
+    hop: Hop, manned: Manned, wire: Wire, request: Request, secrets: Secrets
+) -> Iterator[Flight]:
+    """The flights that ask the ports: one for each protocol, and each payload that some ports want."""
+    round_trip = RoundTrip(request.wait)
+    for protocol, template, ports in _kinds(request) if manned.addresses else ():
+        flows = TransportFlows(
+            template=template,
+            protocol=IP_PROTOCOLS[protocol],
+            source=hop.source,
+            addresses=manned.addresses,
+            ports=ports,
+            key=secrets.key,
+            capacity=min(BATCH, manned.addresses.size * len(ports)),
+        )
+        lane = Lane(flows, seed=secrets.seed, attempts=request.retries + 1, round_trip=round_trip)
+        yield Flight(lane, wire, next_hops=manned.next_hops)
 
 
 def absent(addresses: AddressSet, why: Reason, ports: Mapping[Protocol, tuple[int, ...]]) -> Absent:

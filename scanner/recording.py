@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from os import PathLike
 
 import numpy as np
@@ -62,6 +61,8 @@ class Recording:
 
     def write_plan(self, course: Course) -> None:
         """Write the plan, again as often as need be. Raises CaptureError where that fails."""
+        from importlib import metadata  # noqa: PLC0415 - a fiftieth of a second, for evidence alone
+
         plan, request = self._plan, self._plan.request
         on_link = (path.addresses for path in plan.paths if path.hop.on_link and path.hop.mac is not None)
         write_plan(

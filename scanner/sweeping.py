@@ -33,7 +33,7 @@ from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
 from scanner.engine import Engine, Flight, Heard, Traffic
-from scanner.flights import Manned, Secrets, absent, man, port_flights, reach
+from scanner.flights import Manned, Secrets, absent, longest_packet, man, port_flights, reach
 from scanner.gate import Gate
 from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
 from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
@@ -220,9 +220,11 @@ class Sweep:
         course.started = clock.wall()
         with ExitStack() as closing:
             closing.callback(self._close_wires)
+            longest = longest_packet(self.plan.request)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
-                    self._wires[path.hop.interface] = self._network.open(path.hop, self.plan.probes)
+                    wire = self._network.open(path.hop, self.plan.probes, longest)
+                    self._wires[path.hop.interface] = wire
             recording = self._record()
             if recording is not None:
                 closing.callback(self._conclude, recording)

@@ -321,8 +321,8 @@ class FailingNetwork(SimulatedNetwork):
         super().__init__(gateway=GATEWAY, conditions=Conditions(delay=0.01))
         self._after = after
 
-    def open(self, hop: Hop, packets: int = 0) -> MemoryWire:
-        wire = super().open(hop, packets)
+    def open(self, hop: Hop, packets: int = 0, longest: int = 0) -> MemoryWire:
+        wire = super().open(hop, packets, longest)
         received, place = wire.receive, self
 
         def receive(timeout: float):

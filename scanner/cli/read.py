@@ -22,7 +22,7 @@ def run_read(arguments: argparse.Namespace) -> int:
             faults.append(str(error))
         records.tell(telling.about_reading(result))
     if not result.complete:
-        faults.append(f"the sweep was cut short: {result.unfinished} targets have no verdict")
+        faults.append(f"the sweep was {telling.unfinished(result)}")
     for fault in faults:
         print(f"ghostport: {fault}", file=sys.stderr)
     return INCOMPLETE if faults else DONE

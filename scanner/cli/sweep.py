@@ -52,7 +52,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
     if sweep.evidence_error is not None:
         faults.append(f"{sweep.evidence_error}; the evidence is incomplete")
     if not result.complete:
-        faults.append(f"cut short: {result.unfinished} targets have no verdict")
+        faults.append(telling.unfinished(result))
     for fault in faults:
         print(f"ghostport: {fault}", file=sys.stderr)
     return INCOMPLETE if faults else DONE

@@ -46,8 +46,8 @@ def dry_run(plan: SweepPlan) -> Iterator[str]:
 def about_result(sweep: Sweep, result: Result, elapsed: float, *, verbose: bool) -> Iterator[str]:
     """How it went."""
     statistics = sweep.statistics
-    targets, sent = thousands(sweep.targets), thousands(statistics.sent)
-    yield f"{targets} {'target' if sweep.targets == 1 else 'targets'} in {elapsed:.2f} s; {sent} packets sent"
+    targets, sent = _several(sweep.targets, "target"), _several(statistics.sent, "packet")
+    yield f"{targets} in {elapsed:.2f} s; {sent} sent"
     if statistics.send_refused or statistics.receive_dropped:
         sending, receiving = thousands(statistics.send_refused), thousands(statistics.receive_dropped)
         yield f"kernel drops, healed by retries: {sending} on sending, {receiving} on receiving"
@@ -64,6 +64,12 @@ def about_reading(result: Result) -> Iterator[str]:
         yield f"forged or late replies, ignored: {thousands(result.forged)}"
 
 
+def unfinished(result: Result) -> str:
+    """That it was cut short, as a fault."""
+    have = "has" if result.unfinished == 1 else "have"
+    return f"cut short: {_several(result.unfinished, 'target')} {have} no verdict"
+
+
 def about_evidence(path: str) -> Iterator[str]:
     """Where the evidence lies."""
     yield f"evidence: {path}, its plan: {path}.json; read it back with: ghostport read {path}"
@@ -75,6 +81,10 @@ def _asked(plan: SweepPlan) -> str:
     asked = ", ".join(f"{protocol} {ports}" for protocol in request.protocols)
     rate = "full rate" if math.isinf(request.rate) else f"{request.rate:g} packets/s"
     return f"{asked}; {rate}, {request.retries} {'retry' if request.retries == 1 else 'retries'}"
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{thousands(count)} {noun}" + ("" if count == 1 else "s")
 
 
 def _path(path: Path) -> str:

@@ -114,6 +114,7 @@ class Lane:
             reason_code(Reason.NO_RESPONSE),
         )
         outcomes.tries[:] = self.ledger.tries[tasks]
-        outcomes.time[:] = self.schedule.sent_at(tasks, outcomes.tries - 1)
+        silent = np.flatnonzero(self.ledger.state[tasks] == Rank.UNANSWERED)
+        outcomes.time[silent] = self.schedule.sent_at(tasks[silent], outcomes.tries[silent] - 1)
         outcomes.decide(tasks, self.ledger)
         return outcomes

@@ -126,9 +126,10 @@ class Schedule:
         """When try number `attempt` of each task left, in ns; all of them must have."""
         positions = self._permutation.inverse(tasks) // self._shard[1]
         times = np.empty(len(tasks), dtype=np.int64)
-        for round_number in np.unique(attempt):
-            rows = attempt == round_number
-            times[rows] = self._logs[int(round_number)].wall(positions[rows])
+        for round_number, log in enumerate(self._logs):
+            rows = np.flatnonzero(attempt == round_number)
+            if len(rows):
+                times[rows] = log.wall(positions[rows])
         return times
 
     def _candidates(self) -> bool:

@@ -43,11 +43,11 @@ class LinuxNetwork:
         known = parse_neighbours(self._run(["-j", "-4", "neigh", "show"], ""))
         return {address: mac for (name, address), mac in known.items() if name == interface}
 
-    def open(self, hop: Hop, packets: int) -> Wire:
+    def open(self, hop: Hop, packets: int, longest: int) -> Wire:
         """Packet rings on Ethernet, raw IP elsewhere; see `scanner.wire.open.open_wire`.
 
         A reply that comes alone takes a block of the ring for itself, so there are as many blocks as
         packets; but a ring costs time to make, so a small sweep has a small one.
         """
         blocks = min(RingOptions().blocks, max(_LEAST_BLOCKS, packets))
-        return open_wire(hop, RingOptions(blocks=blocks))
+        return open_wire(hop, RingOptions(blocks=blocks), longest)

@@ -13,7 +13,7 @@ from scanner.model import UsageError, WireError
 from scanner.wire.ethernet import HEADER_LENGTH, Framer
 from scanner.wire.interface import ARPHRD_ETHER, Interface
 from scanner.wire.receive_ring import ReceiveRing, RingOptions
-from scanner.wire.transmit_ring import SHORT_SLOT, TransmitRing, slot_size_for
+from scanner.wire.transmit_ring import TransmitRing, slot_size_for
 
 
 class PacketRing:
@@ -23,23 +23,24 @@ class PacketRing:
     is no Ethernet device.
     """
 
-    def __init__(self, interface: str, options: RingOptions | None = None) -> None:
-        """Open the receive ring, and two transmit rings: for probes, and for frames up to the MTU.
+    def __init__(
+        self, interface: str, options: RingOptions | None = None, longest: int | None = None
+    ) -> None:
+        """Open the rings; `longest` is the most bytes a packet will have, the MTU unless it is said.
 
-        All are opened now, not when first needed: the network namespace a socket belongs to
-        is that of the thread which opens it.
+        Short slots are kinder to the processor's caches.
         """
         self._receive_ring = ReceiveRing(interface, options=options)
         self._interface = self._receive_ring.interface
-        self._transmit_rings: list[TransmitRing] = []
-        self._closed = False
+        self._transmit_ring: TransmitRing | None = None
         self._sent = 0
         self._refused = 0
         try:
             _require_ethernet(self._interface)
-            self._framer = Framer(interface, self._interface.mac, self._interface.mtu)
-            for slot_size in (SHORT_SLOT, slot_size_for(HEADER_LENGTH + self._interface.mtu)):
-                self._transmit_rings.append(TransmitRing(interface, slot_size))
+            mtu = self._interface.mtu
+            self._framer = Framer(interface, self._interface.mac, mtu)
+            self._longest = HEADER_LENGTH + min(mtu if longest is None else longest, mtu)
+            self._transmit_ring = TransmitRing(interface, slot_size_for(self._longest))
         except BaseException:
             self.close()
             raise
@@ -56,11 +57,16 @@ class PacketRing:
         refused. Raises WireError where the interface is down or gone, UsageError for a batch
         without next hops or longer than the MTU.
         """
-        self._require_open()
+        if self._transmit_ring is None:
+            raise WireError(f"the wire on {self._interface.name} is closed")
         if batch.next_hops is None:
             raise UsageError(f"packets on {self._interface.name} need next hops (hardware addresses)")
         frames = self._framer.frame(batch, batch.next_hops)
-        times = self._ring_for(frames.shape[1]).send(frames)
+        if frames.shape[1] > self._longest:
+            raise UsageError(
+                f"frames of {frames.shape[1]} bytes; the ring was made for up to {self._longest}"
+            )
+        times = self._transmit_ring.send(frames)
         self._sent += len(times)
         self._refused += len(frames) - len(times)
         return Sent(frames=frames[: len(times)], times=times)
@@ -82,24 +88,16 @@ class PacketRing:
 
     def close(self) -> None:
         """Give the rings back; twice is fine."""
-        self._closed = True
-        # Closing a packet socket waits for every processor to have let go of it (synchronize_net), some
-        # 30 ms each: three at once take no longer than one.
-        closes = [self._receive_ring.close, *(ring.close for ring in self._transmit_rings)]
-        closing = [Thread(target=close) for close in closes]
-        for thread in closing:
-            thread.start()
-        for thread in closing:
-            thread.join()
-        self._transmit_rings.clear()
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise WireError(f"the wire on {self._interface.name} is closed")
-
-    def _ring_for(self, frame_length: int) -> TransmitRing:
-        short, long = self._transmit_rings
-        return short if slot_size_for(frame_length) == SHORT_SLOT else long
+        transmit_ring, self._transmit_ring = self._transmit_ring, None
+        if transmit_ring is None:
+            self._receive_ring.close()
+            return
+        # Closing a packet socket waits until every processor has let go of it (synchronize_net), some 30 ms:
+        # two at once take no longer than one.
+        closing = Thread(target=transmit_ring.close)
+        closing.start()
+        self._receive_ring.close()
+        closing.join()
 
 
 def _require_ethernet(interface: Interface) -> None:

@@ -61,7 +61,7 @@ class RingOptions:
         that is not full. Kernels without high-resolution timers here round it up to a tick.
     """
 
-    block_size: int = 1 << 18
+    block_size: int = 1 << 17
     blocks: int = 256
     retire_after: int = 1
 

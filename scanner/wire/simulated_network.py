@@ -132,8 +132,8 @@ class SimulatedNetwork:
         """None is known: ARP is asked."""
         return {}
 
-    def open(self, hop: Hop, packets: int = 0) -> MemoryWire:
-        """A wire onto this network; it has room for any number of packets."""
+    def open(self, hop: Hop, packets: int = 0, longest: int = 0) -> MemoryWire:
+        """A wire onto this network; it has room for any number of packets of any length."""
         return MemoryWire(self._clock, self, room=self._room, mtu=hop.mtu)
 
     def carry(self, packets: NDArray[np.uint8], ethertype: int, moment: int) -> list[Arrival]:

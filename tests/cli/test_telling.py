@@ -110,8 +110,16 @@ def about_result(*, targets=2, verbose=False, forged=0, unread=None, **statistic
 
 def test_how_it_went():
     assert about_result(sent=3) == ["2 targets in 1.23 s; 3 packets sent"]
-    assert about_result(targets=1, sent=1)[0].startswith("1 target in ")
+    assert about_result(targets=1, sent=1) == ["1 target in 1.23 s; 1 packet sent"]
     assert about_result(targets=65536, sent=70000) == ["65 536 targets in 1.23 s; 70 000 packets sent"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 target has no verdict"), (1234, "1 234 targets have no verdict")]
+)
+def test_what_was_cut_short(count, said):
+    result = SimpleNamespace(unfinished=count)
+    assert telling.unfinished(result) == f"cut short: {said}"  # type: ignore[arg-type]
 
 
 def test_what_was_lost_or_left_out_of_account_is_said():

@@ -131,6 +131,6 @@ def test_a_wire_for_each_hop(network: Network, veth, target: str, kind: Callable
     [(hop, _)] = network.routes(parse_target(target), None, None)
     assert hop is not None
     with namespaces.entered(veth.near):
-        wire = network.open(hop, packets=100)
+        wire = network.open(hop, packets=100, longest=60)
     assert type(wire) is kind
     wire.close()

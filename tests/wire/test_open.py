@@ -15,5 +15,5 @@ def test_ethernet_gets_rings_and_all_else_raw_ip(
         monkeypatch.setattr(opening, name, lambda *args, name=name: (name, *args))
     hop = Hop(interface="x0", source=1, gateway=None, on_link=True, loopback=False, mac=mac, mtu=1500)
     options = RingOptions(blocks=4)
-    opened: object = opening.open_wire(hop, options)
-    assert opened == (expected, "x0", options)
+    opened: object = opening.open_wire(hop, options, 60)
+    assert opened == (expected, "x0", options, *([60] if mac else []))

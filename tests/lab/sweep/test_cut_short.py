@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.lab
 
 INCOMPLETE = 4
-CUT_SHORT = re.compile(r"cut short: (\d+) targets have no verdict")
+CUT_SHORT = re.compile(r"cut short: ([\d ]+) targets? ha(s|ve) no verdict")
 
 
 def wait_for(capture: Path, size: int, seconds: float = 10) -> None:
@@ -28,7 +28,7 @@ def wait_for(capture: Path, size: int, seconds: float = 10) -> None:
 def unfinished(err: str) -> int:
     found = CUT_SHORT.search(err)
     assert found is not None, err
-    return int(found[1])
+    return int(found[1].replace(" ", ""))
 
 
 def frames(tshark: str, capture: Path) -> list[str]:
