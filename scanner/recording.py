@@ -5,7 +5,7 @@ A full disk ends the record, not the sweep: what is on disk stays readable, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 
@@ -38,12 +38,16 @@ class Recording:
     """
 
     def __init__(
-        self, path: str | PathLike[str], plan: SweepPlan, secrets: Secrets, wires: Iterable[Wire]
+        self, path: str | PathLike[str], plan: SweepPlan, secrets: Secrets, wires: Mapping[str, Wire]
     ) -> None:
-        """Open the files. Raises UsageError where they cannot be written, or one pcap cannot hold it all."""
-        link_types = {wire.link_type for wire in wires}
+        """Open the files for what goes over these wires, by interface.
+
+        Raises UsageError where they cannot be written, or one pcap cannot hold it all.
+        """
+        link_types = {wire.link_type for wire in wires.values()}
         if len(link_types) > 1:
-            msg = "--evidence: the targets' links differ in kind, and a pcap holds one; sweep them one by one"
+            names = ", ".join(sorted(wires))
+            msg = f"--evidence: one pcap cannot hold the different links of {names}: leave some targets out"
             raise UsageError(msg)
         self._path = path
         self._plan = plan

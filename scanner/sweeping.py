@@ -251,7 +251,7 @@ class Sweep:
     def _record(self) -> Recording | None:
         if self._evidence_path is None:
             return None
-        recording = Recording(self._evidence_path, self.plan, self._secrets, self._wires.values())
+        recording = Recording(self._evidence_path, self.plan, self._secrets, self._wires)
         recording.write_plan(self._course)
         return recording
 

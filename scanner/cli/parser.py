@@ -110,7 +110,7 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     sweep.add_argument_group("evidence").add_argument(
         "--evidence",
         metavar="FILE.pcap",
-        help="write every probe and reply there, the plan beside it as JSON",
+        help="write every probe, and every reply to one, there; the plan beside it",
     )
 
 

@@ -96,6 +96,9 @@ class TransportFlows:
         row = np.flatnonzero((claims.protocol == self.protocol) & (claims.prober == self.source))
         row = row[~echoes(claims.take(row))]
         row, address, port = self._find(claims, row)
+        if not len(row):
+            nothing = np.empty(0, dtype=np.int64)
+            return Matched(row=nothing, task=nothing, attempt=nothing, genuine=nothing.astype(np.bool_))
         mine = claims.take(row)
         task = address * len(self.ports) + port
         flow = cookie.flows(self._key, self.source, mine.target, mine.target_port, self.protocol)
