@@ -60,6 +60,9 @@ class Progress:
 
 Watcher = Callable[[Progress], None]
 
+_REPORT_EVERY = 0.05
+"""Seconds between two reports of progress."""
+
 
 def sweep(  # noqa: PLR0913 - keywords, each with a default
     targets: str | Iterable[str],
@@ -125,8 +128,8 @@ def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
 class Sweep:
     """A sweep that is planned, under way, or over. It runs once.
 
-    plan: who will be asked, along which path. watch: called with the progress after every turn of the
-    engine, where set. evidence_error: what ended the evidence early, if something did.
+    plan: who will be asked, along which path. watch: called with the progress now and then, where set.
+    evidence_error: what ended the evidence early, if something did.
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class Sweep:
         self._course = Course(no_route=self.plan.no_route)
         self._begun = False
         self._stop = False
+        self._report_due = float("-inf")
         self._statistics = WireStatistics()
         self._traffic = Traffic()
 
@@ -288,8 +292,10 @@ class Sweep:
             self._absent.append(absent(addresses, why, dict.fromkeys(request.protocols, request.ports)))
 
     def _report(self, flights: list[Flight]) -> None:
-        if self.watch is None:
+        now = self._network.clock.steady()
+        if self.watch is None or (now < self._report_due and not self._course.complete):
             return
+        self._report_due = now + _REPORT_EVERY
         lanes = [flight.lane for flight in flights]
         total = sum(len(lane.ledger.state) for lane in lanes)
         done = sum(lane.schedule.progress * len(lane.ledger.state) for lane in lanes)

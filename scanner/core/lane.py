@@ -83,7 +83,7 @@ class Lane:
     @property
     def answered(self) -> int:
         """Tasks that a reply has decided."""
-        return int(np.count_nonzero(self.ledger.state))
+        return self.ledger.asked - self.ledger.unanswered
 
     @property
     def addresses(self) -> AddressSet:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from threading import Thread
 
-from scanner.contracts import Batch, Frames, Sent, WireStatistics
+from scanner.contracts import Batch, Sent
 from scanner.model import UsageError, WireError
 from scanner.wire.ethernet import HEADER_LENGTH, Framer
 from scanner.wire.interface import ARPHRD_ETHER, Interface
-from scanner.wire.receive_ring import ReceiveRing, RingOptions
+from scanner.wire.receive_ring import RingOptions
+from scanner.wire.ring_wire import RingWire
 from scanner.wire.transmit_ring import TransmitRing, slot_size_for
 
 
-class PacketRing:
+class PacketRing(RingWire):
     """A `scanner.contracts.Wire` over one Ethernet interface.
 
     Raises UsageError without CAP_NET_RAW, WireError where the interface is gone, down, or
@@ -30,11 +31,8 @@ class PacketRing:
 
         Short slots are kinder to the processor's caches.
         """
-        self._receive_ring = ReceiveRing(interface, options=options)
-        self._interface = self._receive_ring.interface
+        super().__init__(interface, options)
         self._transmit_ring: TransmitRing | None = None
-        self._sent = 0
-        self._refused = 0
         try:
             _require_ethernet(self._interface)
             mtu = self._interface.mtu
@@ -44,11 +42,6 @@ class PacketRing:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def link_type(self) -> int:
-        """LINKTYPE_ETHERNET."""
-        return self._receive_ring.link_type
 
     def send(self, batch: Batch) -> Sent:
         """Send the first frames of the batch for which there is room.
@@ -70,21 +63,6 @@ class PacketRing:
         self._sent += len(times)
         self._refused += len(frames) - len(times)
         return Sent(frames=frames[: len(times)], times=times)
-
-    def receive(self, timeout: float) -> Frames:
-        """See `ReceiveRing.receive`."""
-        return self._receive_ring.receive(timeout)
-
-    def statistics(self) -> WireStatistics:
-        """Counters so far."""
-        received, dropped = self._receive_ring.counts()
-        return WireStatistics(
-            sent=self._sent, send_refused=self._refused, received=received, receive_dropped=dropped
-        )
-
-    def fileno(self) -> int:
-        """See `ReceiveRing.fileno`."""
-        return self._receive_ring.fileno()
 
     def close(self) -> None:
         """Give the rings back; twice is fine."""

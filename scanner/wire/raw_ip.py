@@ -21,12 +21,13 @@ import time
 
 import numpy as np
 
-from scanner.contracts import ETHERTYPE_IPV4, Batch, Frames, Sent, WireStatistics
+from scanner.contracts import ETHERTYPE_IPV4, Batch, Sent
 from scanner.model import UsageError, WireError
 from scanner.wire.ethernet import Framer
 from scanner.wire.interface import ARPHRD_LOOPBACK, require_up
 from scanner.wire.packet_socket import open_raw_socket
-from scanner.wire.receive_ring import ReceiveRing, RingOptions
+from scanner.wire.receive_ring import RingOptions
+from scanner.wire.ring_wire import RingWire
 from scanner.wire.sendmmsg import DatagramSender
 
 _SLICE = 64  # packets a system call: the stamp of the last one is at most so many sends too early
@@ -40,7 +41,7 @@ _CONGESTION = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.EINTR})
 _BROKEN = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENXIO, errno.EBADF})
 
 
-class RawIP:
+class RawIP(RingWire):
     """A `scanner.contracts.Wire` over the kernel's IPv4 output on one interface.
 
     Raises UsageError without CAP_NET_RAW, WireError where the interface is gone or down.
@@ -48,11 +49,8 @@ class RawIP:
 
     def __init__(self, interface: str, options: RingOptions | None = None) -> None:
         """Open the raw socket and the receive ring."""
-        self._receive_ring = ReceiveRing(interface, options=options)
-        self._interface = self._receive_ring.interface
+        super().__init__(interface, options)
         self._closed = False
-        self._sent = 0
-        self._refused = 0
         self._framer = Framer(
             interface, _NO_ADDRESS, self._interface.mtu, header_length=self._interface.header_length
         )
@@ -63,11 +61,6 @@ class RawIP:
             self._receive_ring.close()
             raise
         self._sender = DatagramSender(self._socket)
-
-    @property
-    def link_type(self) -> int:
-        """LINKTYPE_ETHERNET on loopback (zero addresses), LINKTYPE_RAW on bare devices."""
-        return self._receive_ring.link_type
 
     def send(self, batch: Batch) -> Sent:
         """Send the first packets of the batch for which there is room.
@@ -107,21 +100,6 @@ class RawIP:
         self._sent += done - kept_in
         self._refused += len(frames) - done + kept_in
         return Sent(frames=frames[:done], times=times[:done])
-
-    def receive(self, timeout: float) -> Frames:
-        """See `ReceiveRing.receive`."""
-        return self._receive_ring.receive(timeout)
-
-    def statistics(self) -> WireStatistics:
-        """Counters so far."""
-        received, dropped = self._receive_ring.counts()
-        return WireStatistics(
-            sent=self._sent, send_refused=self._refused, received=received, receive_dropped=dropped
-        )
-
-    def fileno(self) -> int:
-        """See `ReceiveRing.fileno`."""
-        return self._receive_ring.fileno()
 
     def close(self) -> None:
         """Close both sockets; twice is fine."""
