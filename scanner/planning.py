@@ -30,7 +30,8 @@ class Request:
     """What is wanted.
 
     rate: packets a second, infinity for as many as the kernel carries. wait: seconds, the longest time
-    to wait for a reply to one probe. retries: probes after the first, for targets that stay silent.
+    to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
+    up to twice as many where replies get lost.
     """
 
     targets: AddressSet

@@ -83,7 +83,7 @@ def _wanted(ports: str | Iterable[int] | None, plan: Plan | None) -> NDArray[np.
 
 
 def _key(plan: Plan) -> CookieKey:
-    return CookieKey(bytes.fromhex(plan.key), parse_targets(plan.sources), plan.retries + 1)
+    return CookieKey(bytes.fromhex(plan.key), parse_targets(plan.sources), 2 * plan.retries + 1)
 
 
 def _absent(plan: Plan, wanted: NDArray[np.bool_], present: AddressSet) -> list[Absent]:

@@ -87,7 +87,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         protocols: "tcp", "udp" or both.
         exclude: what is not probed, in the same forms as targets.
         rate: packets a second; `float("inf")` for as many as the kernel carries.
-        retries: probes after the first, for targets that stay silent.
+        retries: probes after the first, for targets that stay silent; up to twice as many where replies
+            are seen to get lost.
         wait: seconds, the longest time to wait for a reply to one probe.
         interface: leave by this one; the route's own where None.
         source_ip: leave from this address of ours; the route's own where None.

@@ -97,7 +97,10 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     how = sweep.add_argument_group("how")
     how.add_argument("--rate", metavar="N", default="10000", help="packets a second, or max (default: 10000)")
     how.add_argument(
-        "--retries", metavar="N", default="2", help="probes after the first for the silent (default: 2)"
+        "--retries",
+        metavar="N",
+        default="2",
+        help="probes after the first for the silent, up to twice as many where replies get lost (default: 2)",
     )
     how.add_argument(
         "--wait", metavar="SECONDS", default="1", help="longest wait for a reply to one probe (default: 1)"

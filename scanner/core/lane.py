@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scanner.core.addresses import AddressSet
 from scanner.core.decode import ArpPackets
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.loss import Loss
 from scanner.core.outcomes import Outcomes
 from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
@@ -18,6 +19,9 @@ from scanner.core.rules import Claims, Rank, reason_code
 from scanner.core.schedule import Schedule, Selection
 from scanner.core.transport import TransportFlows
 from scanner.model import Reason
+
+_TOLERABLE = 0.01
+"""Targets expected to be missed, from which on another round is worth it: one in a hundred sweeps."""
 
 
 class Lane:
@@ -35,10 +39,16 @@ class Lane:
         round_trip: RoundTrip,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
-        """`round_trip` may be shared between lanes over one path."""
+        """`round_trip` may be shared between lanes over one path.
+
+        `attempts` probes a task at most; but where replies get lost, and it is likely that somebody was
+        missed, up to as many retries again.
+        """
         self.flows = flows
+        self._loss = Loss()
+        self._most = 2 * attempts - 1
         self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
-        self.schedule = Schedule(self.ledger, seed, attempts, round_trip.timeout, shard)
+        self.schedule = Schedule(self.ledger, seed, attempts, round_trip.timeout, shard, self._another)
         self._round_trip = round_trip
         self.replies = 0
         self.forged = 0
@@ -64,6 +74,7 @@ class Lane:
         # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
         first = self.ledger.state[task] == Rank.UNANSWERED
         self._round_trip.observe(rtt[(mine.rank >= Rank.CLOSED) & first])
+        self._loss.observe(matched.attempt[genuine][first])
         self.replies += len(genuine)
         self.forged += len(matched.row) - len(genuine)
         changed = self.ledger.apply(
@@ -79,6 +90,9 @@ class Lane:
         )
         self.open += int(np.count_nonzero(changed.rank == Rank.OPEN))
         return claims.frame[matched.row], changed
+
+    def _another(self, rounds: int) -> bool:
+        return rounds < self._most and self._loss.missing(rounds) > _TOLERABLE
 
     @property
     def answered(self) -> int:

@@ -8,6 +8,7 @@ Time is an argument; packets are somebody else's business.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +45,20 @@ class Schedule:
     Args:
         ledger: whose unanswered tasks are asked; its size is the number of tasks.
         seed: of the order.
-        attempts: most probes a task, at least 1.
+        attempts: most probes a task, at least 1, unless `another` asks for more.
         timeout: seconds to wait for a reply to try k, asked anew whenever it matters.
         shard: which part of the tasks is ours, as (index, count).
+        another: asked when so many rounds are over, from `attempts` on: is one more worth it?
     """
 
     def __init__(
-        self, ledger: Ledger, seed: int, attempts: int, timeout: Timeout, shard: tuple[int, int] = (0, 1)
+        self,
+        ledger: Ledger,
+        seed: int,
+        attempts: int,
+        timeout: Timeout,
+        shard: tuple[int, int] = (0, 1),
+        another: Callable[[int], bool] = lambda _rounds: False,
     ) -> None:
         """At the first position of the first round."""
         self._ledger = ledger
@@ -58,6 +66,7 @@ class Schedule:
         self._shard = shard
         self._size = shard_size(len(ledger.state), *shard)
         self._attempts = attempts
+        self._another = another
         self._timeout = timeout
         self._logs: list[SendLog] = [SendLog()]
         self._next = 0
@@ -111,7 +120,7 @@ class Schedule:
         """When to look again: now where something can be asked, infinity where nothing is left."""
         if not self._ledger.unanswered:
             return float("inf")
-        if self.attempt >= self._attempts:
+        if self.attempt >= self._attempts and not self._another(self.attempt):
             ended = self._logs[-2].last + self._timeout(self._attempts - 1)
             return ended if ended > now else float("inf")
         if not len(self._positions) or not self.attempt:
@@ -135,8 +144,12 @@ class Schedule:
     def _candidates(self) -> bool:
         """Have tasks of this round at hand, or begin the next round; False once all are over."""
         while not len(self._tasks):
-            if self.attempt >= self._attempts or not self._ledger.unanswered:
+            if not self._ledger.unanswered:
                 return False
+            if self.attempt >= self._attempts:
+                if not self._another(self.attempt):
+                    return False
+                self._attempts += 1
             if self._next >= self._size:
                 self._logs.append(SendLog())
                 self._next = 0

@@ -356,3 +356,28 @@ def test_sent_at_of_nothing() -> None:
     nothing: NDArray[np.int64] = np.empty(0, dtype=np.int64)
     assert len(Schedule(Ledger(10), 7, 1, doubling).sent_at(nothing, nothing)) == 0
     assert len(Selection(0, nothing, nothing)) == 0
+
+
+def test_another_round_where_it_is_worth_it() -> None:
+    """Asked only when the rounds that were promised are over; each time anew."""
+    ledger = Ledger(10)
+    asked: list[int] = []
+
+    def another(rounds: int) -> bool:
+        asked.append(rounds)
+        return rounds < 4
+
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0, another=another)
+    now, rounds = 0.0, []
+    while not schedule.finished(now):
+        selection = schedule.take(100, now)
+        if selection is None:
+            now = max(schedule.due(now), now + 0.001)
+            continue
+        rounds.append((selection.attempt, now, len(selection)))
+        schedule.sent(selection, np.full(len(selection), int(now * 1e9)), now)
+    assert [(attempt, count) for attempt, _, count in rounds] == [(0, 10), (1, 10), (2, 10), (3, 10)]
+    assert [left for _, left, _ in rounds] == pytest.approx([0, 1, 2, 3], abs=0.01)
+    assert now == pytest.approx(4, abs=0.01), "the last round is waited for too"
+    assert set(asked) == {2, 3, 4}
+    assert (ledger.tries == 4).all()

@@ -48,8 +48,8 @@ def test_what_answers_at_once_is_asked_once_and_the_silent_three_times(prober):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_with_loss_each_way_open_and_closed_are_never_called_anything_else(lab, prober, seed):
-    # 512 hosts without a firewall: all is open or closed. Of six tries the chance that all are lost is
-    # 0.19 ** 6, one in 20 000: of 1 024 targets two lost are likely once in 1 000 runs, three in 60 000.
+    # 512 hosts without a firewall: all is open or closed. All six tries are lost for one in 20 000 targets
+    # (0.19 ** 6), so that one in 20 sweeps would miss one; but as the loss is noticed, it goes on asking.
     lab.set_loss(10)
     try:
         evidence = prober.sweep_and_read("10.50.0.0/23", "--rate", "max", "--retries", 5, "--seed", seed)
@@ -57,14 +57,12 @@ def test_with_loss_each_way_open_and_closed_are_never_called_anything_else(lab, 
         lab.set_loss(0)
 
     found = evidence.records
-    heard = [record for record in found if record["reason"] != Reason.NO_RESPONSE]
     assert len(found) == 1024
-    assert len(found) - len(heard) <= 2
-    for record in heard:
+    for record in found:
         expected = lab.expected(record["ip"], Protocol(record["proto"]), PORT)
         assert (record["state"], record["reason"]) == (expected.state, expected.reason)
         assert expected.state in STATES_OF_PORTS
-    assert max(record["tries"] for record in heard) > 1
+    assert max(record["tries"] for record in found) > 1
     assert evidence.again == evidence.swept
 
 
