@@ -16,8 +16,9 @@ from scanner.capture import open_capture
 from scanner.capture.evidence import Plan, read_plan
 from scanner.core.addresses import AddressSet
 from scanner.core.decode import decode_untrusted
+from scanner.core.loss import most_tries
 from scanner.core.outcomes import Absent, Outcomes, OutcomeSource
-from scanner.core.ports import parse_ports
+from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, RecordedTraffic
 from scanner.core.rules import Rank
 from scanner.core.targets import parse_targets
@@ -73,17 +74,15 @@ def read_capture(
 def _wanted(ports: str | Iterable[int] | None, plan: Plan | None) -> NDArray[np.bool_]:
     if ports is None:
         listed = sorted({port for some in plan.ports.values() for port in some}) if plan else [401]
-    elif isinstance(ports, str):
-        listed = list(parse_ports(ports))
     else:
-        listed = list(parse_ports(",".join(map(str, ports))))
+        listed = list(ports_of(ports))
     wanted = np.zeros(_PORTS, dtype=np.bool_)
     wanted[listed] = True
     return wanted
 
 
 def _key(plan: Plan) -> CookieKey:
-    return CookieKey(bytes.fromhex(plan.key), parse_targets(plan.sources), 2 * plan.retries + 1)
+    return CookieKey(bytes.fromhex(plan.key), parse_targets(plan.sources), most_tries(plan.retries + 1))
 
 
 def _absent(plan: Plan, wanted: NDArray[np.bool_], present: AddressSet) -> list[Absent]:

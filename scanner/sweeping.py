@@ -26,7 +26,7 @@ from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource
 from scanner.core.pacing import TokenBucket
-from scanner.core.ports import parse_ports
+from scanner.core.ports import ports_of
 from scanner.core.records import verdicts
 from scanner.core.rules import Rank
 from scanner.core.scope import Scope
@@ -101,7 +101,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     """
     request = Request(
         targets=_parsed(targets),
-        ports=parse_ports(ports) if isinstance(ports, str) else parse_ports(",".join(map(str, ports))),
+        ports=ports_of(ports),
         protocols=_protocols(protocols),
         excluded=_parsed(exclude),
         rate=rate,
@@ -242,10 +242,8 @@ class Sweep:
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
-            flights: list[Flight] = []
-            for flight in self._resolve(engine):
-                self._lanes += [flight.lane] if isinstance(flight.lane, Lane) else []
-                flights.append(flight)
+            flights = self._resolve(engine)
+            self._lanes = [flight.lane for flight in flights if isinstance(flight.lane, Lane)]
             for heard in engine.run(flights):
                 self._report(flights)
                 if heard is not None:
@@ -293,8 +291,10 @@ class Sweep:
             self._absent.append(absent(addresses, why, dict.fromkeys(request.protocols, request.ports)))
 
     def _report(self, flights: list[Flight]) -> None:
+        if self.watch is None:
+            return
         now = self._network.clock.steady()
-        if self.watch is None or (now < self._report_due and not self._course.complete):
+        if now < self._report_due and not self._course.complete:
             return
         self._report_due = now + _REPORT_EVERY
         lanes = [flight.lane for flight in flights]

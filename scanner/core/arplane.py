@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import ArpPackets
+from scanner.core.decode import ARP_REPLY, ArpPackets
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank
 from scanner.core.schedule import Schedule, Selection
 from scanner.core.template import Field, Stamper, Template
 
-_REPLY = 2
 _GROUP_BIT = 1
 
 
@@ -67,7 +66,7 @@ class ArpLane:
         task = self.addresses.index_of(arp.sender)
         to_us = (arp.target == self._source) & (arp.target_mac == self._source_mac).all(axis=1)
         own = arp.sender_mac[:, 0] & _GROUP_BIT == 0
-        row = np.flatnonzero((task >= 0) & to_us & own & (arp.operation == _REPLY))
+        row = np.flatnonzero((task >= 0) & to_us & own & (arp.operation == ARP_REPLY))
         row = row[self.ledger.tries[task[row]] > 0]
         task = task[row]
         count = len(row)

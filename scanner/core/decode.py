@@ -21,6 +21,9 @@ TCP = 6
 UDP = 17
 ICMP = 1
 
+ARP_REPLY = 2
+"""The operation of an answer (RFC 826)."""
+
 _IPV4_HEADER = 20
 _TCP_HEADER = 20
 _UDP_HEADER = 8

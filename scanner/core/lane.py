@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scanner.core.addresses import AddressSet
 from scanner.core.decode import ArpPackets
 from scanner.core.ledger import Ledger, Replies
-from scanner.core.loss import Loss
+from scanner.core.loss import Loss, most_tries
 from scanner.core.outcomes import Outcomes
 from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
@@ -46,7 +46,7 @@ class Lane:
         """
         self.flows = flows
         self._loss = Loss()
-        self._most = 2 * attempts - 1
+        self._most = most_tries(attempts)
         self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
         self.schedule = Schedule(self.ledger, seed, attempts, round_trip.timeout, shard, self._another)
         self._round_trip = round_trip

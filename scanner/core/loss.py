@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def most_tries(attempts: int) -> int:
+    """Probes a target at most, where `attempts` were asked for: if replies get lost, twice the retries."""
+    return 2 * attempts - 1
+
+
 class Loss:
     """The loss of one lane, learnt from its answers."""
 

@@ -7,6 +7,7 @@ refused by name; no service names are looked up here.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from scanner.model import UsageError
 
@@ -35,6 +36,11 @@ def parse_ports(text: str) -> tuple[int, ...]:
             raise UsageError(f"the port range {first}-{last} ends before it starts; write {last}-{first}")
         chosen[first : last + 1] = b"\x01" * (last + 1 - first)
     return tuple(port for port, named in enumerate(chosen) if named)
+
+
+def ports_of(ports: str | Iterable[int]) -> tuple[int, ...]:
+    """Ports as text or as numbers; as `parse_ports`."""
+    return parse_ports(ports if isinstance(ports, str) else ",".join(map(str, ports)))
 
 
 def format_ports(ports: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import TCP, Decoded
+from scanner.core.decode import ARP_REPLY, TCP, Decoded
 from scanner.core.flowtable import Probes, candidate_probes, match, true_probes
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.outcomes import Outcomes
@@ -75,7 +75,7 @@ class RecordedTraffic:
             self._probes.append(probes)
         if len(claims):
             self._claims.append(claims)
-        replies = decoded.arp.operation == 2
+        replies = decoded.arp.operation == ARP_REPLY
         if replies.any():
             self._present.append(np.unique(decoded.arp.sender[replies]))
 

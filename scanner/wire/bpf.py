@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from scanner.core.cookie import LOWEST_SOURCE_PORT
+from scanner.core.decode import ARP_REPLY
 
 Instruction: TypeAlias = tuple[int, int, int, int]
 """One `struct sock_filter`: code, jump if true, jump if false, operand."""
@@ -35,7 +36,6 @@ _RETURN = 0x06  # BPF_RET | BPF_K
 
 _ETHERTYPE_IPV4 = 0x0800
 _ETHERTYPE_ARP = 0x0806
-_ARP_REPLY = 2
 _ICMP = 1
 _TCP = 6
 _UDP = 17
@@ -83,7 +83,7 @@ def _ethernet_head() -> list[_Step]:
         _Step(_JUMP_EQUAL, _ETHERTYPE_IPV4, true="ip"),
         _Step(_JUMP_EQUAL, _ETHERTYPE_ARP, false="reject"),
         _Step(_LD_HALF, 14 + 6),
-        _Step(_JUMP_EQUAL, _ARP_REPLY, true="accept", false="reject"),
+        _Step(_JUMP_EQUAL, ARP_REPLY, true="accept", false="reject"),
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.core.loss import Loss
+from scanner.core.loss import Loss, most_tries
 
 
 def answered(*attempts: int) -> Loss:
@@ -45,3 +45,8 @@ def test_more_tries_leave_fewer(attempts: list[int], tries: int) -> None:
     loss = answered(*attempts)
     assert 0 <= loss.rate < 1
     assert 0 <= loss.missing(tries + 1) <= loss.missing(tries)
+
+
+@pytest.mark.parametrize(("attempts", "most"), [(1, 1), (3, 5), (6, 11)])
+def test_the_retries_are_doubled_at_most(attempts: int, most: int) -> None:
+    assert most_tries(attempts) == most

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.core.ports import format_ports, parse_ports
+from scanner.core.ports import format_ports, parse_ports, ports_of
 from scanner.model import UsageError
 
 
@@ -78,3 +78,9 @@ def test_written_and_read_back(ports: set[int]) -> None:
 )
 def test_runs_are_written_as_ranges(ports: tuple[int, ...], text: str) -> None:
     assert format_ports(ports) == text
+
+
+def test_ports_as_text_or_as_numbers() -> None:
+    assert ports_of("401,3493") == ports_of([3493, 401]) == ports_of(iter((401, 3493))) == (401, 3493)
+    with pytest.raises(UsageError, match="70000"):
+        ports_of([70000])
