@@ -6,14 +6,29 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
-from scanner.capture.pcap import CHUNK, PCAP_MAGICS, read_pcap, read_up_to
+from scanner.capture.compressed import Unpacked, unpacked
+from scanner.capture.pcap import CHUNK, PCAP_MAGICS, read_into, read_pcap
 from scanner.capture.pcapng import PCAPNG_MAGIC, read_pcapng
 from scanner.contracts import Frames
 from scanner.model import CaptureError
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_UNPACK = "unpack it first, or pipe it in as -"
+_CONVERT = "Wireshark's editcap makes a pcap of it"
+_OTHERS = {
+    b"\xfd7zX": ("compressed by xz", f"{_UNPACK} (xz -dc)"),
+    b"BZh": ("compressed by bzip2", f"{_UNPACK} (bzip2 -dc)"),
+    b"\x04\x22\x4d\x18": ("compressed by lz4", f"{_UNPACK} (lz4 -dc)"),
+    b"PK\x03\x04": ("a zip archive", f"{_UNPACK} (unzip -p)"),
+    b"snoo": ("a snoop capture", _CONVERT),
+    b"GMBU": ("a capture of Microsoft's Network Monitor", _CONVERT),
+    b"RTSS": ("a capture of Microsoft's Network Monitor", _CONVERT),
+    b"TRSN": ("a capture of NetXRay or Sniffer", _CONVERT),
+    b"\xa1\xb2\xcd\x34": ("a pcap file in the format of a patched libpcap", _CONVERT),
+    b"\x34\xcd\xb2\xa1": ("a pcap file in the format of a patched libpcap", _CONVERT),
+}
+"""First bytes of what else people hold, and what to do about it."""
 
 
 def open_capture(
@@ -40,7 +55,7 @@ def open_capture(
         return _frames(stdin, "standard input", chunk, warn)
     name = os.fspath(path)
     try:
-        stream = Path(path).open("rb")  # noqa: SIM115 - closed when the iterator ends
+        stream = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed when the iterator ends
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise CaptureError(f"{name}: cannot be read: {reason}") from None
@@ -53,17 +68,63 @@ def open_capture(
 
 
 def _frames(stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None) -> Iterator[Frames]:
-    """Hand the stream to the reader of its format."""
-    magic = read_up_to(stream, 4, name)
+    """Hand the stream to the reader of its format, unpacked if need be."""
+    magic = _magic(stream, name)
+    inside = unpacked(magic, stream)
+    if inside is None:
+        return _by_format(stream, name, chunk, warn, magic)
+    # A stream without a name of its own, as far as types go; it is read by `readinto` alone.
+    plain = cast("IO[bytes]", inside)
+    magic = _magic(plain, name)
+    if unpacked(magic, plain) is not None:
+        raise CaptureError(
+            f"{name}: is compressed twice; unpack it first (gzip -dc, zstd -dc), or pipe it in as -"
+        )
+    if not magic and inside.fault:
+        raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}")
+    faults: list[str] = []
+    return _told_once(_by_format(plain, name, chunk, faults.append, magic), inside, name, faults, warn)
+
+
+def _magic(stream: IO[bytes], name: str) -> bytes:
+    head = bytearray(4)
+    return bytes(head[: read_into(stream, memoryview(head), name)])
+
+
+def _by_format(
+    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, magic: bytes
+) -> Iterator[Frames]:
     if not magic:
         raise CaptureError(f"{name}: is empty, not a capture")
     if magic in PCAP_MAGICS:
         return read_pcap(stream, name, chunk, warn=warn, head=magic)
     if magic == PCAPNG_MAGIC:
         return read_pcapng(stream, name, chunk, warn=warn, head=magic)
-    if magic.startswith(_GZIP_MAGIC):
-        raise CaptureError(f"{name}: is compressed; unpack it first (gzip -dc), or pipe it in as -")
+    for start, (kind, remedy) in _OTHERS.items():
+        if magic.startswith(start):
+            raise CaptureError(f"{name}: is {kind}, which cannot be read; {remedy}")
     raise CaptureError(f"{name}: is neither a pcap nor a pcapng file")
+
+
+def _told_once(
+    frames: Iterator[Frames],
+    inside: Unpacked,
+    name: str,
+    faults: list[str],
+    warn: Callable[[str], None] | None,
+) -> Iterator[Frames]:
+    """Frames of what was unpacked, and then one line on how it ended."""
+    yield from frames
+    line = faults[0] if faults else None
+    if inside.fault is not None:
+        line = f"{name}: cut off at byte {inside.given} of what is unpacked: {inside.fault}"
+    elif line is not None:
+        line = f"{line} (of what is unpacked)"
+    if line is None:
+        return
+    if warn is None:
+        raise CaptureError(line)
+    warn(line)
 
 
 def _closing(stream: IO[bytes], frames: Iterator[Frames]) -> Iterator[Frames]:

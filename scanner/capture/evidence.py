@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
@@ -161,7 +160,7 @@ def write_plan(capture_path: str | os.PathLike[str], plan: Plan) -> None:
     if len(data) > MAX_PLAN:
         raise CaptureError(f"{path}: the plan would have {len(data)} bytes, more than {MAX_PLAN}")
     # A name that nobody can have put in the way; os.replace needs it in the same folder.
-    draft = path.with_name(f".{secrets.token_hex(8)}.ghostport")
+    draft = path.with_name(f".{os.urandom(8).hex()}.ghostport")
     try:
         try:
             with draft.open("xb") as stream:

@@ -17,7 +17,6 @@ import errno
 import io
 import os
 import struct
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -25,11 +24,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames, Sent
 from scanner.model import CaptureError
 
-CHUNK = 4 << 20
-"""Bytes of a file that are looked at together: more would not stay in the processor's cache."""
+CHUNK = 8 << 20
+"""Bytes of a file that are looked at together: many lanes to walk in, and little memory."""
 
 SNAPLEN = 262_144
 """Bytes of a frame that are kept; libpcap's MAXIMUM_SNAPLEN."""
@@ -53,6 +53,8 @@ _VERSION = (2, 4)
 _LINK_TYPE_BITS = 0x03FF_FFFF
 _SECOND = 1_000_000_000
 _LAST_SECOND = (1 << 32) - 1
+_SEARCHED = 4096
+"""Bytes in which a record is looked for, where nothing is known of where one begins."""
 
 
 # --- writing ----------------------------------------------------------------------------------
@@ -289,20 +291,20 @@ def read_pcap(
     """
     window = Window(stream, name, chunk, head)
     window.slide(0, _FILE_HEADER_LENGTH)
-    order, unit, limit, link_type = _file_header_untrusted(window.data, name)
+    order, unit, limit, link_type = _file_header_untrusted(bytes(window.data[:_FILE_HEADER_LENGTH]), name)
     return _read_records_untrusted(window, order, unit, limit, link_type, warn)
 
 
 class Window:
     """The bytes of a stream that are being looked at, and where in the stream they begin.
 
-    data: what is looked at.
-    offset: of its first byte in the stream.
+    data: what is looked at. buffer: the same, `(B,)` uint8. offset: of its first byte in the stream.
     """
 
     def __init__(self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"") -> None:
         self.name = name
-        self.data = head
+        self.buffer: NDArray[np.uint8] = np.frombuffer(head, dtype=np.uint8)
+        self.data = memoryview(head)
         self.offset = 0
         self._stream = stream
         self._chunk = chunk
@@ -312,10 +314,14 @@ class Window:
 
         Fewer are there only at the end of the stream. Raises CaptureError where reading fails.
         """
-        rest = self.data[passed:]
+        rest = len(self.data) - passed
         self.offset += passed
-        more = read_up_to(self._stream, max(self._chunk, least - len(rest)), self.name)
-        self.data = rest + more
+        # What was given out stays as it is: this is another piece of memory.
+        room = np.empty(max(rest + self._chunk, least), dtype=np.uint8)
+        room[:rest] = self.buffer[passed:]
+        count = read_into(self._stream, room.data[rest:], self.name)
+        self.buffer = room[: rest + count]
+        self.data = self.buffer.data
 
     def cut_off(self, what: str, needed: int, warn: Callable[[str], None] | None) -> None:
         """Say that the stream ended within something: to `warn`, else as CaptureError."""
@@ -328,16 +334,24 @@ class Window:
         warn(line)
 
 
-def read_up_to(stream: IO[bytes], count: int, name: str) -> bytes:
-    """Read `count` bytes, fewer only at the end of the stream; CaptureError where that fails."""
-    pieces: list[bytes] = []
+def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:
+    """Fill the room, less only at the end of the stream; returns how much. CaptureError where that fails."""
+    done = 0
+    readinto = getattr(stream, "readinto", None)
     try:
-        while count > 0 and (piece := stream.read(count)):
-            pieces.append(piece)
-            count -= len(piece)
+        while done < len(room):
+            if readinto is not None:
+                count = readinto(room[done:]) or 0
+            else:
+                piece = stream.read(len(room) - done)
+                count = len(piece)
+                room[done : done + count] = piece
+            if not count:
+                break
+            done += count
     except OSError as error:
         raise CaptureError(f"{name}: cannot be read: {error.strerror or error}") from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return done
 
 
 def columns(
@@ -380,8 +394,8 @@ def _read_records_untrusted(
             passed = 0
             if len(window.data) < needed:
                 break
-        starts, end = _walk(window.data, passed, order)
-        buffer = np.frombuffer(window.data, dtype=np.uint8)
+        starts, end = walk(_chain(window, order, limit, passed), passed)
+        buffer = window.buffer
         headers = columns(buffer, starts, 4, order)
         lengths = headers[:, 2].astype(np.int64)
         liars = np.flatnonzero(lengths > limit)
@@ -405,17 +419,43 @@ def _read_records_untrusted(
         window.cut_off("record", needed, warn)
 
 
-def _walk(data: bytes, begin: int, order: str) -> tuple[NDArray[np.int64], int]:
-    """Where records begin, whose headers are all there, and where the last of them would end."""
-    starts = array("q")
-    append = starts.append
+def _chain(window: Window, order: str, limit: int, begin: int) -> Chain:
+    """The records of a window, of which one begins at `begin`."""
+    data = window.data
     captured = struct.Struct(f"{order}8xI4x").unpack_from
+    header = struct.Struct(f"{order}4I").unpack_from
+    words: NDArray[np.uint32] = np.ndarray(
+        max(0, len(data) - 3), dtype=f"{order}u4", buffer=window.buffer, strides=(1,)
+    )
+    # Records of one day have the high half of their seconds in common.
+    high = 2 if order == "<" else 0
+    mark = bytes(data[begin + high : begin + high + 2])
     last = len(data) - _RECORD_HEADER_LENGTH
-    at = begin
-    while at <= last:
-        append(at)
-        at += _RECORD_HEADER_LENGTH + captured(data, at)[0]
-    return np.frombuffer(starts, dtype=np.int64), at
+
+    def lengths(at: NDArray[np.int64]) -> NDArray[np.int64]:
+        return words[at + 8].astype(np.int64) + _RECORD_HEADER_LENGTH
+
+    def length(at: int) -> int:
+        size: int = captured(data, at)[0]
+        return size + _RECORD_HEADER_LENGTH
+
+    def sound(at: int) -> bool:
+        _, fraction, size, original = header(data, at)
+        return bool(size <= min(limit, original) and original <= MAX_RECORD and fraction < _SECOND)
+
+    def likely(first: int, until: int) -> int | None:
+        within = bytes(data[first : min(until, first + _SEARCHED)])
+        place = within.find(mark, high)
+        while place >= 0:
+            at = first + place - high
+            if at <= last and sound(at):
+                after = at + length(at)
+                if after > last or (sound(after) and data[after + high : after + high + 2] == mark):
+                    return at
+            place = within.find(mark, place + 1)
+        return None
+
+    return Chain(lengths, length, likely, last)
 
 
 def _frames(

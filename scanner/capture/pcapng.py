@@ -17,7 +17,6 @@ The format is draft-ietf-opsawg-pcapng:
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, columns
+from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
 
@@ -37,7 +37,11 @@ MAX_INTERFACES = 65_536
 
 _SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
 _BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
+_BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _LEAST_BLOCK = 12
+_SHORT_SPAN = 1 << 14
+_SEARCHED = 4096
+"""Bytes in which a block is looked for, where nothing is known of where one begins."""
 _SECTION_HEADER_LENGTH = 28
 _INTERFACE_HEADER_LENGTH = 20
 _SIMPLE_OVERHEAD, _ENHANCED_OVERHEAD = 16, 32
@@ -85,7 +89,7 @@ def read_pcapng(
     """
     window = Window(stream, name, chunk, head)
     window.slide(0, _LEAST_BLOCK)
-    if not window.data:
+    if not len(window.data):
         raise CaptureError(f"{name}: is empty, not a capture")
     if window.data[:4] != PCAPNG_MAGIC:
         raise CaptureError(f"{name}: is not a pcapng file")
@@ -96,95 +100,163 @@ def read_pcapng(
 
 
 def _read_blocks_untrusted(window: Window, warn: Callable[[str], None] | None) -> Iterator[Frames]:
-    """Frames of all sections. Packets are taken by the run, sections and interfaces one by one."""
-    order = "<"
-    interfaces: list[_Interface] = []
-    passed = 0
+    """Frames of all sections, a run of blocks at a time."""
+    order = _byte_order(window, 0)
+    known: list[_Interface] = []
+    passed, span = 0, _SHORT_SPAN
     while True:
-        blocks, passed, fault = _packet_run(window, passed, order)
-        if len(blocks):
-            yield from _frames(window, blocks, order, interfaces)
-        if fault:
-            raise CaptureError(fault)
-        data = window.data
         needed = _LEAST_BLOCK
-        if len(data) - passed >= needed:
-            if data[passed : passed + 4] == PCAPNG_MAGIC:
-                order = _byte_order(window, passed)
-                interfaces = []
-            kind, needed = struct.unpack_from(f"{order}II", data, passed)
-            _check_length(window, passed, needed)
-            if len(data) - passed >= needed:
-                # Only a section or an interface ends a run of packets with the block at hand.
-                block = data[passed : passed + needed]
-                _check_trailer(window, passed, block, order)
-                if kind == _SECTION:
-                    _check_section(window, passed, block, order)
-                else:
-                    interfaces.append(_interface_untrusted(window, passed, block, order))
-                    if len(interfaces) > MAX_INTERFACES:
-                        raise CaptureError(f"{window.name}: has more than {MAX_INTERFACES} interfaces")
-                passed += needed
+        if len(window.data) - passed >= needed:
+            if window.data[passed : passed + 4] == PCAPNG_MAGIC and order != _byte_order(window, passed):
+                order, span = _byte_order(window, passed), _SHORT_SPAN
+            run = _run(window, passed, order, span)
+            described = _described(window, run.blocks, order, known)
+            yield from _frames(window, run.blocks[: described.blocks], order, described)
+            if described.fault or run.fault:
+                raise CaptureError(described.fault or run.fault)
+            known = described.last()
+            passed, needed = run.end, run.needed
+            # Where the byte order has just changed, it may soon do so again, and what was walked is lost.
+            span = min(2 * span, MAX_RECORD)
+            if len(window.data) - passed >= needed:
                 continue
         window.slide(passed, needed)
         passed = 0
         if len(window.data) < needed:
             break
-    if window.data:
+    if len(window.data):
         window.cut_off("block", needed, warn)
 
 
-def _packet_run(window: Window, begin: int, order: str) -> tuple[NDArray[np.int64], int, str | None]:
-    """Step over blocks up to the next section or interface, or as far as they are there.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Whole blocks, of one byte order.
 
-    Returns:
-        Where whole blocks begin, `(N,)` int64; where the first block behind them begins; and what
-        is wrong with that one.
+    blocks: `(N,)` int64, where they begin. end: where the first block behind them begins, of which `needed`
+    bytes must be there to go on. fault: what is wrong with that one.
     """
-    data = window.data
-    found = array("q")
-    append = found.append
-    header = struct.Struct(f"{order}II").unpack_from
-    enhanced, single = _ENHANCED, frozenset((_SECTION, _INTERFACE))
-    last = len(data) - _LEAST_BLOCK
-    at = begin
-    while at <= last:
-        kind, length = header(data, at)
-        if kind != enhanced and kind in single:
-            break
-        append(at)
-        if not length:
-            break
-        at += length
-    starts = np.array(found, dtype=np.int64)
-    if not len(starts):
-        return starts, at, None
 
-    buffer = np.frombuffer(data, dtype=np.uint8)
-    lengths = columns(buffer, starts, 2, order)[:, 1].astype(np.int64)
+    blocks: NDArray[np.int64]
+    end: int
+    needed: int
+    fault: str | None = None
+
+
+def _run(window: Window, begin: int, order: str, span: int) -> _Run:
+    """Blocks from one on, for about `span` bytes, up to a section of another byte order."""
+    starts, end = walk(_chain(window, order, min(begin + span, len(window.data) - _LEAST_BLOCK)), begin)
+    buffer = window.buffer
+    heads = columns(buffer, starts, 3, order)
+    lengths = heads[:, 1].astype(np.int64)
+    turned = np.flatnonzero((heads[:, 0] == _SECTION) & (heads[:, 2] != _BYTE_ORDER_MAGIC))
+    fault, needed = None, _LEAST_BLOCK
+    if len(turned):
+        end = int(starts[turned[0]])
+        starts, lengths = starts[: turned[0]], lengths[: turned[0]]
     liars = np.flatnonzero((lengths < _LEAST_BLOCK) | (lengths > MAX_RECORD) | (lengths % 4 != 0))
     if len(liars):
-        starts, lengths = starts[: liars[0] + 1], lengths[: liars[0] + 1]
-        at = int(starts[-1])
-    elif at > len(data):
-        at = int(starts[-1])
-    whole = len(starts) - (at == starts[-1])
-    trailers = columns(buffer, starts[:whole] + lengths[:whole] - 4, 1, order)[:, 0]
-    torn = np.flatnonzero(trailers != lengths[:whole])
+        end = int(starts[liars[0]])
+        fault = _length_fault(window, end, int(lengths[liars[0]]))
+        starts, lengths = starts[: liars[0]], lengths[: liars[0]]
+    elif end > len(buffer):
+        end, needed = int(starts[-1]), int(lengths[-1])
+        starts, lengths = starts[:-1], lengths[:-1]
+    trailers = columns(buffer, starts + lengths - 4, 1, order)[:, 0]
+    torn = np.flatnonzero(trailers != lengths)
     if len(torn):
-        first = int(torn[0])
-        return starts[:first], int(starts[first]), _torn(window, int(starts[first]))
-    fault = _length_fault(window, at, int(lengths[-1])) if len(liars) else None
-    return starts[:whole], at, fault
+        end, needed = int(starts[torn[0]]), _LEAST_BLOCK
+        fault = _torn(window, end)
+        starts = starts[: torn[0]]
+    return _Run(starts, end, needed, fault)
 
 
-def _frames(
-    window: Window, blocks: NDArray[np.int64], order: str, interfaces: list[_Interface]
-) -> Iterator[Frames]:
+def _chain(window: Window, order: str, last: int) -> Chain:
+    """The blocks of a window that begin at `last` or before."""
+    data = window.data
+    header = struct.Struct(f"{order}II").unpack_from
+    words: NDArray[np.uint32] = np.ndarray(
+        max(0, len(data) - 3), dtype=f"{order}u4", buffer=window.buffer, strides=(1,)
+    )
+    mark = struct.pack(f"{order}I", _ENHANCED)
+
+    # What is too short to be a block is stepped over all the same, to be refused later.
+    def lengths(at: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.maximum(words[at + 4].astype(np.int64), _LEAST_BLOCK)
+
+    def length(at: int) -> int:
+        size: int = header(data, at)[1]
+        return max(size, _LEAST_BLOCK)
+
+    def likely(first: int, until: int) -> int | None:
+        within = bytes(data[first : min(until, first + _SEARCHED)])
+        place = within.find(mark)
+        while place >= 0:
+            at = first + place
+            size = length(at) if at <= last else 0
+            end = at + size
+            if size > _ENHANCED_OVERHEAD and size % 4 == 0 and end <= len(data) and words[end - 4] == size:
+                return at
+            place = within.find(mark, place + 1)
+        return None
+
+    return Chain(lengths, length, likely, last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """The interfaces that packets in a run of blocks may name.
+
+    table: all of them. since: `(C,)` int64, blocks from which on a packet's interfaces are `count` `(C,)` of
+    those from `base` `(C,)` on. blocks: how many blocks this holds for; fault: what is wrong with the next.
+    """
+
+    table: list[_Interface]
+    since: NDArray[np.int64]
+    base: NDArray[np.int64]
+    count: NDArray[np.int64]
+    blocks: int
+    fault: str | None
+
+    def last(self) -> list[_Interface]:
+        """Those of the section that goes on behind the run."""
+        return self.table[self.base[-1] : self.base[-1] + self.count[-1]]
+
+
+def _described(window: Window, blocks: NDArray[np.int64], order: str, known: list[_Interface]) -> _Described:
+    """Read sections and interfaces among blocks; `known` are those of the section that goes on."""
+    kinds = columns(window.buffer, blocks, 1, order)[:, 0]
+    table = list(known)
+    changes = [(0, 0, len(table))]
+    fault, whole = None, len(blocks)
+    for row in np.flatnonzero((kinds == _SECTION) | (kinds == _INTERFACE)).tolist():
+        at = int(blocks[row])
+        block = bytes(window.data[at : at + struct.unpack_from(f"{order}I", window.data, at + 4)[0]])
+        _, base, count = changes[-1]
+        try:
+            if kinds[row] == _SECTION:
+                _check_section(window, at, block, order)
+                base, count = len(table), 0
+            else:
+                table.append(_interface_untrusted(window, at, block, order))
+                count += 1
+        except CaptureError as error:
+            fault, whole = str(error), row
+            break
+        if count > MAX_INTERFACES:
+            fault, whole = f"{window.name}: has more than {MAX_INTERFACES} interfaces", row
+            break
+        changes.append((row, base, count))
+    since, bases, counts = np.array(changes, dtype=np.int64).T
+    return _Described(table, since, bases, counts, whole, fault)
+
+
+def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _Described) -> Iterator[Frames]:
     """Frames of the packet blocks among whole blocks that begin at `blocks`."""
-    buffer = np.frombuffer(window.data, dtype=np.uint8)
+    buffer = window.buffer
     kinds = columns(buffer, blocks, 1, order)[:, 0]
     packets = (kinds == _SIMPLE) | (kinds == _ENHANCED)
+    change = np.searchsorted(described.since, np.flatnonzero(packets), side="right") - 1
+    base, count = described.base[change], described.count[change]
     blocks, kinds = blocks[packets], kinds[packets]
     if not len(blocks):
         return
@@ -206,13 +278,12 @@ def _frames(
     simple = np.flatnonzero(~enhanced[:usable])
     if len(simple):
         original[simple] = columns(buffer, blocks[simple], 3, order)[:, 2]
-        snaplen = interfaces[0].snaplen if interfaces else 0
-        lengths[simple] = np.minimum(original[simple], snaplen) if snaplen else original[simple]
+        lengths[simple] = np.minimum(original[simple], _snaplens(described, base[simple], count[simple]))
 
-    usable = min(usable, _usable((ids < len(interfaces)) & (lengths <= room)))
+    usable = min(usable, _usable((ids < count) & (lengths <= room)))
     if usable:
-        chosen, which = np.unique(ids[:usable], return_inverse=True)
-        known = [interfaces[index] for index in chosen]
+        chosen, which = np.unique((base + ids)[:usable], return_inverse=True)
+        known = [described.table[index] for index in chosen]
         times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), 0)
         starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
         link_types = np.array([interface.link_type for interface in known])[which]
@@ -230,6 +301,12 @@ def _frames(
             f"{window.name}: the packet block at byte {window.offset + int(blocks[usable])} does not "
             "hold what it claims, or names an interface that is not there; the file is damaged"
         )
+
+
+def _snaplens(described: _Described, base: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bytes that a simple packet block may have captured: what the section's first interface says."""
+    snaplens = np.array([interface.snaplen or MAX_RECORD for interface in described.table] + [MAX_RECORD])
+    return snaplens[np.where(count > 0, base, len(described.table))]
 
 
 def _usable(sound: NDArray[np.bool_]) -> int:
@@ -302,7 +379,7 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
 
 def _byte_order(window: Window, at: int) -> str:
     """The byte order of the section that begins at `at`; twelve bytes of it are there."""
-    order = _BYTE_ORDERS.get(window.data[at + 8 : at + 12])
+    order = _BYTE_ORDERS.get(bytes(window.data[at + 8 : at + 12]))
     if order is None:
         raise CaptureError(
             f"{window.name}: the section at byte {window.offset + at} has no byte order; not a capture, "
@@ -320,18 +397,6 @@ def _check_section(window: Window, at: int, block: bytes, order: str) -> None:
     # 1.2 means the same as 1.0 (draft-ietf-opsawg-pcapng section 4.1).
     if (major, minor) not in ((1, 0), (1, 2)):
         raise CaptureError(f"{place} is of pcapng version {major}.{minor}; only 1.0 can be read")
-
-
-def _check_length(window: Window, at: int, length: int) -> None:
-    """Refuse the length of a block that cannot be."""
-    if length < _LEAST_BLOCK or length > MAX_RECORD or length % 4:
-        raise CaptureError(_length_fault(window, at, length))
-
-
-def _check_trailer(window: Window, at: int, block: bytes, order: str) -> None:
-    """Refuse a block whose two lengths differ."""
-    if struct.unpack_from(f"{order}I", block, len(block) - 4)[0] != len(block):
-        raise CaptureError(_torn(window, at))
 
 
 def _length_fault(window: Window, at: int, length: int) -> str:

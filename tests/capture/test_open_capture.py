@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import struct
@@ -69,7 +68,6 @@ def test_a_cut_off_file_warns_with_its_name(tmp_path, kind):
         (b"", "is empty, not a capture"),
         (b"\xd4\xc3", "is neither a pcap nor a pcapng file"),
         (b"hello, world", "is neither a pcap nor a pcapng file"),
-        (gzip.compress(PCAP), "is compressed; unpack it first"),
         (PCAP[:20], "cut off at byte 20, within the file header"),
     ],
 )

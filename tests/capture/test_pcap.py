@@ -422,10 +422,10 @@ def test_what_is_no_capture_is_refused_before_anything_is_read(file, fault):
 
 def test_a_stream_that_breaks_is_named():
     class Broken(io.BytesIO):
-        def read(self, size=-1, /):
+        def readinto(self, room, /):
             if self.tell() > 30:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return super().read(size)
+            return super().readinto(room)
 
     frames = read_pcap(Broken(pcap_bytes(RECORDS)), "it", 20)
     with pytest.raises(CaptureError, match="it: cannot be read: Input/output error"):

@@ -1,0 +1,60 @@
+"""Room on disk for what does not fit into memory, as long as somebody holds it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.model import CaptureError
+
+
+class ScratchFile:
+    """A temporary file without a name, made when it is first written to, gone when this object is.
+
+    Where it lies, TMPDIR tells.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self._end = 0
+
+    def append(self, data: NDArray[np.uint8]) -> int:
+        """Put bytes behind all others. Returns where; raises CaptureError where there is no room."""
+        offset = self._end
+        try:
+            descriptor = self._opened()
+            while self._end < offset + len(data):
+                rest = data[self._end - offset :]
+                self._end += os.pwrite(descriptor, rest.data, self._end)
+        except OSError as error:
+            import tempfile  # noqa: PLC0415
+
+            msg = (
+                f"{tempfile.gettempdir()}: no room for temporary data: {error.strerror}; name a larger "
+                "folder in TMPDIR, or ask about fewer ports"
+            )
+            raise CaptureError(msg) from None
+        return offset
+
+    def read(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """`count` bytes from there; they must have been written."""
+        data = np.empty(count, dtype=np.uint8)
+        done = 0
+        while done < count:
+            done += os.preadv(self._opened(), [data[done:].data], offset + done)
+        return data
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            import tempfile  # noqa: PLC0415 - for large captures alone
+
+            self._descriptor, name = tempfile.mkstemp(prefix="ghostport-")
+            os.unlink(name)  # noqa: PTH108 - the name is a string already
+        return self._descriptor
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,160 @@
+"""Compressed captures: what they hold, however they are cut into members and frames, and where they break."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import random
+import struct
+import sys
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scanner.capture import open_capture
+from scanner.capture.compressed import MOST_WINDOW, unpacked
+from scanner.model import CaptureError
+
+FRAMES = [bytes([number]) * (20 + number) for number in range(100)]
+PCAP = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + b"".join(
+    struct.pack("<IIII", 1_750_000_000, 5, len(frame), len(frame)) + frame for frame in FRAMES
+)
+SKIPPABLE = struct.pack("<II", 0x184D2A53, 5) + b"hello"
+
+
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def frames_of(path, warn=None) -> list[bytes]:
+    return [
+        part.buffer[start : start + length].tobytes()
+        for part in open_capture(path, warn=warn)
+        for start, length in zip(part.starts.tolist(), part.lengths.tolist(), strict=True)
+    ]
+
+
+def written(tmp_path, data: bytes):
+    path = tmp_path / "capture"
+    path.write_bytes(data)
+    return path
+
+
+PACKED = {
+    "gzip": gzip.compress(PCAP),
+    "gzip in members": gzip.compress(PCAP[:100]) + gzip.compress(b"") + gzip.compress(PCAP[100:]),
+    "gzip, filled up": gzip.compress(PCAP) + b"\0" * 1000,
+    "zstd": zstd(PCAP),
+    "zstd in frames": zstd(PCAP[:100]) + SKIPPABLE + zstd(PCAP[100:]),
+    "zstd behind what is skipped": SKIPPABLE + zstd(PCAP),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_it_is_unpacked_as_it_is_read(tmp_path, name):
+    assert frames_of(written(tmp_path, PACKED[name])) == FRAMES
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_on_standard_input(monkeypatch, name):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PACKED[name])))
+    assert frames_of("-") == FRAMES
+
+
+def test_cut_off_it_gives_what_there_is_and_one_line(tmp_path):
+    lines: list[str] = []
+    found = frames_of(written(tmp_path, gzip.compress(PCAP)[:-200]), lines.append)
+    assert found == FRAMES[: len(found)]
+    assert 0 < len(found) < len(FRAMES)
+    [line] = lines
+    assert "cut off at byte" in line
+    assert "of what is unpacked: the gzip stream ends early" in line
+
+
+def test_damaged_it_gives_what_came_before(tmp_path):
+    data = bytearray(gzip.compress(PCAP[:2000]) + gzip.compress(PCAP[2000:]))
+    data[-8:-4] = b"\0" * 4
+    lines: list[str] = []
+    found = frames_of(written(tmp_path, bytes(data)), lines.append)
+    assert found == FRAMES[: len(found)]
+    assert "the gzip stream is damaged" in lines[0]
+    with pytest.raises(CaptureError, match="damaged"):
+        frames_of(written(tmp_path, bytes(data)))
+
+
+def test_zstd_that_is_damaged(tmp_path):
+    noise = random.Random(5)
+    frames = [noise.randbytes(1000) for _ in range(100)]
+    parts = [struct.pack("<IIII", 1_750_000_000, 5, 1000, 1000) + frame for frame in frames]
+    data = zstd(PCAP[:24] + b"".join(parts[:50])) + b"\xff" * 30 + zstd(b"".join(parts[50:]))
+    lines: list[str] = []
+    found = frames_of(written(tmp_path, data), lines.append)
+    assert found == frames[: len(found)]
+    assert 40 <= len(found) <= 50
+    assert len(lines) == 1
+
+
+def test_a_capture_cut_off_before_it_was_compressed(tmp_path):
+    lines: list[str] = []
+    assert frames_of(written(tmp_path, gzip.compress(PCAP[:-3])), lines.append) == FRAMES[:-1]
+    assert lines[0].endswith("(of what is unpacked)")
+    assert f"cut off at byte {len(PCAP) - 3}" in lines[0]
+
+
+@pytest.mark.parametrize("data", [gzip.compress(gzip.compress(PCAP)), zstd(gzip.compress(PCAP))])
+def test_compressed_twice_is_refused(tmp_path, data):
+    with pytest.raises(CaptureError, match="is compressed twice; unpack it first"):
+        frames_of(written(tmp_path, data))
+
+
+def test_nothing_in_it(tmp_path):
+    with pytest.raises(CaptureError, match="is empty, not a capture"):
+        frames_of(written(tmp_path, gzip.compress(b"")))
+    with pytest.raises(CaptureError, match="cannot be unpacked: the gzip stream is damaged"):
+        frames_of(written(tmp_path, b"\x1f\x8b" + b"\xff" * 50))
+
+
+@pytest.mark.parametrize(
+    ("start", "line"),
+    [
+        (lzma.compress(PCAP), r"is compressed by xz, .*xz -dc"),
+        (b"BZh91AY", "is compressed by bzip2"),
+        (b"\x04\x22\x4d\x18", "is compressed by lz4"),
+        (b"PK\x03\x04", "is a zip archive"),
+        (b"snoop\0\0\0", r"is a snoop capture, .*editcap"),
+        (b"GMBU", "Network Monitor"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, start, line):
+    with pytest.raises(CaptureError, match=line):
+        frames_of(written(tmp_path, start))
+
+
+def test_memory_is_bounded_whatever_a_stream_expands_to():
+    packed = gzip.compress(b"\0" * (64 << 20), 9)
+    inside = unpacked(packed[:4], io.BytesIO(packed[4:]))
+    assert inside is not None
+    assert len(inside.read(1 << 16)) <= 1 << 16
+    assert inside.given <= 1 << 16
+
+
+def test_a_window_that_is_too_large_is_refused(tmp_path):
+    parameters = zstandard.ZstdCompressionParameters(window_log=MOST_WINDOW.bit_length(), enable_ldm=True)
+    packed = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = packed.compress(PCAP) + packed.flush()
+    with pytest.raises(CaptureError, match="too much memory"):
+        frames_of(written(tmp_path, data))
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=3000), st.lists(st.integers(1, 500), max_size=20))
+def test_whatever_is_asked_for_at_once(content: bytes, sizes: list[int]) -> None:
+    for packed in (gzip.compress(content[:77]) + gzip.compress(content[77:]), zstd(content)):
+        inside = unpacked(packed[:4], io.BytesIO(packed[4:]))
+        assert inside is not None
+        found = b"".join(inside.read(size) or b"" for size in sizes)
+        assert found == content[: len(found)]
+        assert found + (inside.read() or b"") == content
