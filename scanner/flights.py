@@ -15,18 +15,14 @@ from scanner.contracts import ETHERTYPE_ARP, Hop, Wire
 from scanner.core.addresses import AddressSet
 from scanner.core.arplane import ArpLane
 from scanner.core.lane import Lane
-from scanner.core.outcomes import PROTOCOLS, Absent
+from scanner.core.outcomes import IP_PROTOCOLS
 from scanner.core.rtt import RoundTrip
-from scanner.core.rules import reason_code
 from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason
 from scanner.planning import PROBES, Path, Request
 from scanner.probes.stock import arp_template, template_of
-
-IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
-"""IP protocol numbers by transport."""
 
 LONGEST_ARP_WAIT = 0.3
 """Seconds: a neighbour on the same link is near, or asleep, and then the next try wakes it."""
@@ -141,8 +137,3 @@ def port_flights(
         lane = Lane(flows, seed=secrets.seed, attempts=request.retries + 1, round_trip=round_trip)
         yield Flight(lane, wire, next_hops=manned.next_hops)
 
-
-def absent(addresses: AddressSet, why: Reason, ports: Mapping[Protocol, tuple[int, ...]]) -> Absent:
-    """Addresses of which no port will be asked, or was."""
-    asked = [(IP_PROTOCOLS[protocol], port) for protocol, listed in ports.items() for port in listed]
-    return Absent(addresses, asked, reason_code(why))

@@ -50,10 +50,24 @@ class Reason(enum.StrEnum):
     TIME_EXCEEDED = "time-exceeded"
     NO_ARP_RESPONSE = "no-arp-response"
     NO_ROUTE = "no-route"
+    ADDR_UNREACH = "addr-unreach"
+    BEYOND_SCOPE = "beyond-scope"
+    POLICY = "policy"
+    REJECT_ROUTE = "reject-route"
 
 
 REASONS: tuple[Reason, ...] = tuple(Reason)
 """Reasons by code: `REASONS[code]`."""
+
+
+class Superseded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A reply that said less than the one that decided, and came before it."""
+
+    state: State
+    reason: Reason
+    ttl: int
+    responder: str
+    time: str
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,6 +78,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `rtt_ms` is in milliseconds, from the probe that was answered. `tries` counts the
     probes that left for this target. `time` is ISO 8601 in UTC: of the deciding reply,
     else of the last probe, else None.
+
+    `note` is what else the packets betray, and no state: "open-inferred" where the prober's own reset or
+    acknowledgement shows that a SYN/ACK came which was not captured. `hint` says why there may be no reply.
+    `superseded` are replies that said less, in order of time: a refusal before an accept.
     """
 
     ip: str
@@ -77,6 +95,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tries: int = 0
     time: str | None = None
     service: dict[str, str] | None = None
+    note: str | None = None
+    hint: str | None = None
+    superseded: tuple[Superseded, ...] | None = None
+
+
+class ProberVerdict(Verdict, frozen=True, kw_only=True, gc=False):
+    """The record of one target as one prober, of several in a capture, found it."""
+
+    prober: str
 
 
 class GhostportError(Exception):

@@ -1,32 +1,64 @@
 """Reading captures: the verdicts of what somebody probed, by the very rules of a sweep.
 
-Where a sweep of ours left its plan beside the capture, that is used: only its own probes count, told by
+Where a sweep of ours left its plan beside a capture, that is used: only its own probes count, told by
 their cookies, and targets of which a capture cannot speak (no route, nobody at home) get their verdict too.
+All other captures are read as one: a probe may be in the first, and its answer in the second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture import open_capture
 from scanner.capture.evidence import Plan, read_plan
+from scanner.capture.scratch import ScratchFile
+from scanner.contracts import Frames
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import decode_untrusted
+from scanner.core.book import FIRST_ENTRY, AddressBook
+from scanner.core.dissect import Dissector
 from scanner.core.loss import most_tries
-from scanner.core.outcomes import Absent, Outcomes, OutcomeSource
+from scanner.core.outcomes import Absent, OutcomeSource, absent
+from scanner.core.packets import Decoded
 from scanner.core.ports import ports_of
-from scanner.core.recorded import CookieKey, RecordedTraffic
-from scanner.core.rules import Rank
+from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
+from scanner.core.selection import Networks, Selection
 from scanner.core.targets import parse_targets
-from scanner.flights import absent
-from scanner.model import Reason
-from scanner.result import Result
+from scanner.model import CaptureError, GhostportError, Reason
+from scanner.result import OnlyDecided, Result
+
+if TYPE_CHECKING:
+    from scanner.core.conversations import Conversation, Conversations
+
+GHOST_PORT = 401
+"""What is asked about where nobody says otherwise."""
 
 _PORTS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What captures came to.
+
+    result: the verdicts. conversations: who talked at all, where that was asked, in order of start time.
+    frames: how many were read. unread: those that were not, by the reason.
+    """
+
+    result: Result
+    conversations: Conversations | None
+    names: Callable[[Numbers], list[str]]
+    frames: int
+    unread: Counter[str]
+
+    def talks(self) -> Iterator[Conversation]:
+        """The conversations."""
+        return iter(()) if self.conversations is None else self.conversations.finish(self.names)
 
 
 def read_capture(
@@ -38,7 +70,7 @@ def read_capture(
     """Classify a recorded capture.
 
     Args:
-        path: a pcap or pcapng file; `-` is standard input.
+        path: a pcap or pcapng file, compressed or not; `-` is standard input.
         ports: those to speak of, as on the command line or as numbers; None: those of the plan beside
             the capture, else 401.
         warn: called with one line where the capture is cut off; what could be read still counts.
@@ -46,39 +78,236 @@ def read_capture(
     Raises:
         CaptureError: it cannot be read, or is no capture. UsageError: the ports are none.
     """
-    plan = None if path == "-" else read_plan(path)
-    wanted = _wanted(ports, plan)
-    recording = RecordedTraffic(wanted, None if plan is None else _key(plan))
-    for frames in open_capture(path, warn=warn):
-        recording.add(
-            decode_untrusted(frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type)
+    wanted = None if ports is None else _mask(ports_of(ports))
+    return read_captures([path], selection=Selection(ports=wanted), warn=warn).result
+
+
+def read_captures(
+    paths: Sequence[str | PathLike[str]],
+    *,
+    selection: Selection,
+    conversations: bool = False,
+    per_prober: bool = False,
+    warn: Callable[[str], None] | None = None,
+    fault: Callable[[GhostportError], None] | None = None,
+) -> Reading:
+    """Classify what was probed in several captures.
+
+    Args:
+        paths: as for `read_capture`.
+        selection: what to speak of.
+        conversations: say who talked on the ports, beside the verdicts.
+        per_prober: a verdict for each prober of a target.
+        warn: called with one line for each capture that is cut off.
+        fault: called for each that cannot be read, or is damaged; the others are read, and of this one
+            what came before the damage. Without it, the first fault is raised.
+
+    Raises:
+        CaptureError: a capture cannot be read and there is no `fault`, or the disk is too small.
+    """
+    reader = _Reader(selection, conversations=conversations, per_prober=per_prober)
+    for path in paths:
+        try:
+            reader.read(path, warn)
+        except CaptureError as error:
+            if fault is None:
+                raise
+            fault(error)
+    return reader.reading()
+
+
+class _Reader:
+    """Reads captures one behind the other."""
+
+    def __init__(self, selection: Selection, *, conversations: bool, per_prober: bool) -> None:
+        self._selection = selection
+        self._per_prober = per_prober
+        self._book = AddressBook()
+        self._scratch = ScratchFile()
+        self._traffic: list[_Traffic] = []
+        self._common: _Traffic | None = None
+        self._asked = np.zeros(_PORTS, dtype=np.bool_)
+        self._talks: Conversations | None = None
+        self._wants_talks = conversations
+        self.frames = 0
+
+    def read(self, path: str | PathLike[str], warn: Callable[[str], None] | None) -> None:
+        """Take in one capture. Raises CaptureError; what was taken in before stays."""
+        plan = None if path == "-" else read_plan(path)
+        frames = open_capture(path, warn=warn)
+        traffic = self._traffic_of(plan)
+        for chunk in frames:
+            traffic.add(self._within(chunk), self.frames)
+            self.frames += len(chunk)
+
+    def _traffic_of(self, plan: Plan | None) -> _Traffic:
+        if plan is None and self._common is not None:
+            return self._common
+        selection = self._selection
+        ports = _ports_of_plan(plan) if selection.ports is None else selection.ports
+        question = Question(
+            ports=ports,
+            key=None if plan is None else _key(plan),
+            prober=self._membership(selection.probers),
+            target=self._membership(selection.targets),
+            per_prober=self._per_prober,
         )
-    outcomes = recording.outcomes()
-    sources: list[OutcomeSource] = [_Recorded(outcomes)]
-    unfinished = 0
-    if plan is not None:
-        absent = _absent(plan, wanted, recording.present())
-        sources += absent
+        self._asked |= ports
+        if self._wants_talks and self._talks is None:
+            from scanner.core.conversations import Conversations  # noqa: PLC0415 - for those who ask
+
+            self._talks = Conversations(self._asked)
+        traffic = _Traffic(question, plan, self._book, self._scratch, self._talks)
+        self._traffic.append(traffic)
+        if plan is None:
+            self._common = traffic
+        return traffic
+
+    def _membership(self, networks: Networks | None) -> Callable[[Numbers], NDArray[np.bool_]] | None:
+        if networks is None:
+            return None
+        book = self._book
+
+        def within(numbers: Numbers) -> NDArray[np.bool_]:
+            is_ipv6, high, low = book.halves(numbers)
+            return np.where(is_ipv6, networks.ipv6(high, low), networks.ipv4(low.astype(np.uint32)))
+
+        return within
+
+    def _within(self, frames: Frames) -> Frames:
+        """Those of the time that is asked about."""
+        since, until = self._selection.since, self._selection.until
+        if since is None and until is None:
+            return frames
+        wanted = np.ones(len(frames), dtype=np.bool_)
+        if since is not None:
+            wanted &= frames.times >= since
+        if until is not None:
+            wanted &= frames.times <= until
+        return replace(
+            frames,
+            starts=frames.starts[wanted],
+            lengths=frames.lengths[wanted],
+            original_lengths=frames.original_lengths[wanted],
+            times=frames.times[wanted],
+        )
+
+    def reading(self) -> Reading:
+        """What it all came to."""
+        for traffic in self._traffic:
+            traffic.finish()
+        ordered, original = _in_order(self._book)
+
+        def names(numbers: Numbers) -> list[str]:
+            return self._book.texts(_moved(numbers, original))
+
+        judged = [traffic.judged(lambda numbers: _moved(numbers, ordered)) for traffic in self._traffic]
+        unfinished = sum(one.unfinished for one in judged)
+        result = Result(
+            [source for one in judged for source in one.sources],
+            complete=all(one.complete for one in judged),
+            unfinished=unfinished,
+            forged=sum(one.forged for one in judged),
+            names=names,
+        )
+        unread: Counter[str] = Counter()
+        for traffic in self._traffic:
+            unread.update(traffic.unread)
+        return Reading(result, self._talks, self._book.texts, self.frames, unread)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What one lot of traffic came to."""
+
+    sources: list[OutcomeSource]
+    complete: bool
+    unfinished: int
+    forged: int
+
+
+class _Traffic:
+    """Captures that are judged together: one with its plan, or all without."""
+
+    def __init__(
+        self,
+        question: Question,
+        plan: Plan | None,
+        book: AddressBook,
+        scratch: ScratchFile,
+        talks: Conversations | None,
+    ) -> None:
+        self._plan = plan
+        self._ports = question.ports
+        self._dissector = Dissector(book, question.ports)
+        self._recording = RecordedTraffic(question, scratch)
+        self._talks = talks
+        self._frames = 0
+
+    def add(self, frames: Frames, before: int) -> None:
+        self._frames = before
+        self._take(
+            self._dissector.add(frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type)
+        )
+
+    def finish(self) -> None:
+        self._take(self._dissector.finish())
+
+    def _take(self, packets: Iterable[Decoded]) -> None:
+        for decoded in packets:
+            self._recording.add(decoded, self._frames)
+            if self._talks is not None:
+                self._talks.add(decoded)
+
+    @property
+    def unread(self) -> Counter[str]:
+        return self._dissector.unread
+
+    def judged(self, renumber: Callable[[Numbers], Numbers]) -> _Judged:
+        judgement = self._recording.judge(self._dissector.heard, renumber)
+        plan = self._plan
+        if plan is None:
+            return _Judged([judgement.store], complete=True, unfinished=0, forged=judgement.forged)
+        missing = _absent(plan, self._ports, self._recording.present())
         asked = parse_targets(plan.targets).size * sum(
-            int(np.count_nonzero(wanted[listed])) for listed in plan.ports.values()
+            int(np.count_nonzero(self._ports[listed])) for listed in plan.ports.values()
         )
-        known = int(np.count_nonzero(outcomes.rank != Rank.UNANSWERED)) + sum(
-            source.size for source in absent
-        )
-        unfinished = 0 if plan.complete else max(0, asked - known)
-    return Result(
-        sources, complete=plan is None or plan.complete, unfinished=unfinished, forged=recording.forged
-    )
+        known = judgement.answered + sum(source.size for source in missing)
+        sources: list[OutcomeSource] = [judgement.store, *missing]
+        if plan.complete:
+            return _Judged(sources, complete=True, unfinished=0, forged=judgement.forged)
+        decided: list[OutcomeSource] = [OnlyDecided(source) for source in sources]
+        return _Judged(decided, complete=False, unfinished=max(0, asked - known), forged=judgement.forged)
 
 
-def _wanted(ports: str | Iterable[int] | None, plan: Plan | None) -> NDArray[np.bool_]:
-    if ports is None:
-        listed = sorted({port for some in plan.ports.values() for port in some}) if plan else [401]
-    else:
-        listed = list(ports_of(ports))
-    wanted = np.zeros(_PORTS, dtype=np.bool_)
-    wanted[listed] = True
-    return wanted
+def _in_order(book: AddressBook) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """For each entry of the book its number in order of address; and for each such number the entry's own."""
+    original = book.in_order()
+    ordered = np.empty_like(original)
+    ordered[original - np.uint32(FIRST_ENTRY)] = np.arange(len(original), dtype=np.uint32) + FIRST_ENTRY
+    return ordered, original
+
+
+def _moved(numbers: Numbers, table: NDArray[np.uint32]) -> Numbers:
+    """Numbers of entries through a table, others as they are."""
+    entries = numbers >= FIRST_ENTRY
+    if not entries.any():
+        return numbers
+    moved = numbers.copy()
+    moved[entries] = table[numbers[entries] - np.uint32(FIRST_ENTRY)]
+    return moved
+
+
+def _mask(ports: Iterable[int]) -> NDArray[np.bool_]:
+    mask = np.zeros(_PORTS, dtype=np.bool_)
+    mask[list(ports)] = True
+    return mask
+
+
+def _ports_of_plan(plan: Plan | None) -> NDArray[np.bool_]:
+    if plan is None:
+        return _mask([GHOST_PORT])
+    return _mask({port for listed in plan.ports.values() for port in listed})
 
 
 def _key(plan: Plan) -> CookieKey:
@@ -94,19 +323,3 @@ def _absent(plan: Plan, wanted: NDArray[np.bool_], present: AddressSet) -> list[
     silent = parse_targets(plan.on_link) - present if plan.resolved else AddressSet.empty()
     found = ((parse_targets(plan.no_route), Reason.NO_ROUTE), (silent, Reason.NO_ARP_RESPONSE))
     return [absent(addresses, why, ports) for addresses, why in found if addresses]
-
-
-class _Recorded:
-    """Outcomes in order of address, as a source."""
-
-    def __init__(self, outcomes: Outcomes) -> None:
-        self._outcomes = outcomes
-        self.addresses = AddressSet.from_addresses(outcomes.address)
-        _, counts = np.unique(outcomes.address, return_counts=True)
-        self.density = int(counts.max(initial=0))
-
-    def outcomes(self, first: int, last: int) -> Outcomes:
-        """As `OutcomeSource`."""
-        begin = np.searchsorted(self._outcomes.address, first, side="left")
-        end = np.searchsorted(self._outcomes.address, last, side="right")
-        return self._outcomes.take(np.arange(begin, end))

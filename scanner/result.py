@@ -9,16 +9,42 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scanner.core.outcomes import PROTOCOLS, Outcomes, OutcomeSource, in_address_order
-from scanner.core.records import verdicts
+from scanner.core.addresses import format_addresses
+from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
+from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
 from scanner.model import REASONS, Protocol, Reason, State, Verdict
 
-Tally = Counter[tuple[Protocol, int, State, Reason]]
-"""Targets by protocol, port, state and reason."""
+
+class Tally(Counter[tuple[Protocol, int, State, Reason]]):
+    """Targets by protocol, port, state and reason.
+
+    notes, hints: how many targets have which.
+    """
+
+    notes: Counter[str]
+    hints: Counter[str]
+
 
 Choice = Callable[[Outcomes], Outcomes]
+
+
+class OnlyDecided:
+    """An `OutcomeSource` of what was cut short: silence proves nothing, and who did not reply is left out."""
+
+    def __init__(self, source: OutcomeSource) -> None:
+        self._source = source
+
+    def borders(self, step: int) -> NDArray[np.uint32]:
+        """As `OutcomeSource`."""
+        return self._source.borders(step)
+
+    def outcomes(self, first: int, last: int) -> Outcomes:
+        """As `OutcomeSource`."""
+        outcomes = self._source.outcomes(first, last)
+        return outcomes.take(outcomes.rank != Rank.UNANSWERED)
 
 
 class Result:
@@ -30,10 +56,17 @@ class Result:
     """
 
     def __init__(
-        self, sources: Sequence[OutcomeSource], *, complete: bool, unfinished: int, forged: int
+        self,
+        sources: Sequence[OutcomeSource],
+        *,
+        complete: bool,
+        unfinished: int,
+        forged: int,
+        names: Names = format_addresses,
     ) -> None:
-        """Where it is not `complete`, silence proves nothing: targets without a reply are left out."""
+        """`names`: texts of the sources' addresses."""
         self._sources = sources
+        self._names = names
         self.complete = complete
         self.unfinished = unfinished
         self.forged = forged
@@ -44,8 +77,8 @@ class Result:
 
     def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
         """The records whose outcomes are chosen, by address, protocol and port."""
-        for outcomes in self._outcomes():
-            yield from verdicts(choice(outcomes) if choice else outcomes)
+        for outcomes in in_address_order(self._sources):
+            yield from verdicts(choice(outcomes) if choice else outcomes, self._names)
 
     def open(self) -> list[Verdict]:
         """The records of open ports."""
@@ -53,8 +86,11 @@ class Result:
 
     def tally(self) -> Tally:
         """How many targets came to which state, for which reason."""
-        tally: Tally = Counter()
-        for outcomes in self._outcomes():
+        tally = Tally()
+        tally.notes, tally.hints = Counter(), Counter()
+        for outcomes in in_address_order(self._sources):
+            tally.notes.update(_counted(outcomes.note, NOTES))
+            tally.hints.update(_counted(outcomes.hint, HINTS))
             keys = (
                 (outcomes.protocol.astype(np.int64) << 32)
                 | (outcomes.port.astype(np.int64) << 16)
@@ -69,9 +105,10 @@ class Result:
                 tally[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count
         return tally
 
-    def _outcomes(self) -> Iterator[Outcomes]:
-        for outcomes in in_address_order(self._sources):
-            yield outcomes if self.complete else outcomes.take(outcomes.rank != Rank.UNANSWERED)
+
+def _counted(codes: NDArray[np.uint8], texts: tuple[str, ...]) -> dict[str, int]:
+    counts = np.bincount(codes, minlength=len(texts)).tolist()
+    return {text: count for text, count in zip(texts, counts, strict=True) if text and count}
 
 
 def only_open(outcomes: Outcomes) -> Outcomes:
@@ -85,5 +122,5 @@ def not_open(outcomes: Outcomes) -> Outcomes:
 
 
 def responders(outcomes: Outcomes) -> Outcomes:
-    """Targets for which anything came back, from them or from a router on the way."""
-    return outcomes.take(outcomes.responder >= 0)
+    """Targets for which anything came back, from them or from a router on the way, or must have."""
+    return outcomes.take((outcomes.responder >= 0) | (outcomes.note > 0))

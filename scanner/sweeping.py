@@ -24,7 +24,7 @@ import numpy as np
 from scanner.contracts import Network, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.lane import Lane
-from scanner.core.outcomes import Absent, OutcomeSource
+from scanner.core.outcomes import Absent, OutcomeSource, absent
 from scanner.core.pacing import TokenBucket
 from scanner.core.ports import ports_of
 from scanner.core.records import verdicts
@@ -33,12 +33,12 @@ from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
 from scanner.engine import Engine, Flight, Heard, Traffic
-from scanner.flights import Manned, Secrets, absent, longest_packet, man, port_flights, reach
+from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach
 from scanner.gate import Gate
 from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
 from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
 from scanner.recording import Course, Recording
-from scanner.result import Result, not_open
+from scanner.result import OnlyDecided, Result, not_open
 from scanner.wire.linux import LinuxNetwork
 
 
@@ -209,6 +209,8 @@ class Sweep:
         decided = sum(lane.answered for lane in self._lanes) + sum(source.size for source in self._absent)
         sources: list[OutcomeSource] = [*self._lanes, *self._absent]
         complete = self._course.complete
+        if not complete:
+            sources = [OnlyDecided(source) for source in sources]
         return Result(
             sources,
             complete=complete,

@@ -44,6 +44,8 @@ def masked(output: str) -> list[str]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
+    recorded = README.parent / "pcaps" / "refused-then-open" / "capture.pcap"
+    (folder / "refused-then-open.pcap").symlink_to(recorded)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def call(command: str) -> str:
@@ -60,7 +62,7 @@ def run(tmp_path_factory):
 @pytest.mark.lab
 def test_examples_come_out_as_shown(run):
     shown = commands()
-    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab"]
+    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read"]
     for command, output in shown:
         assert masked(run(command)) == masked(output), command
     for code in blocks("python"):

@@ -6,14 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import TCP, UDP
-from scanner.core.outcomes import Absent, Outcomes
+from scanner.core.outcomes import Absent, Outcomes, OutcomeSource, address_borders
+from scanner.core.packets import TCP, UDP
 from scanner.core.rules import Rank, reason_code
 from scanner.core.targets import parse_targets
 from scanner.model import Protocol, Reason, State
-from scanner.result import Result, not_open, only_open, responders
+from scanner.result import OnlyDecided, Result, not_open, only_open, responders
 
 Row = tuple[str, int, int, Rank, Reason, str | None]
 """Address, IP protocol, port, rank, reason, responder."""
@@ -22,11 +23,9 @@ Row = tuple[str, int, int, Rank, Reason, str | None]
 class Source:
     """Fixed outcomes."""
 
-    density = 3
-
     def __init__(self, *rows: Row) -> None:
         numbers = [int(parse_targets([row[0]]).starts[0]) for row in rows]
-        self.addresses = AddressSet.from_addresses(np.array(numbers, dtype=np.uint32))
+        self._addresses = AddressSet.from_addresses(np.array(numbers, dtype=np.uint32))
         silent = Outcomes.silent(
             np.array(numbers, dtype=np.uint32),
             np.array([row[1] for row in rows], dtype=np.uint8),
@@ -43,6 +42,9 @@ class Source:
                 dtype=np.int64,
             ),
         )
+
+    def borders(self, step: int) -> NDArray[np.uint32]:
+        return address_borders(self._addresses, 3, step)
 
     def outcomes(self, first: int, last: int) -> Outcomes:
         address = self._outcomes.address
@@ -74,7 +76,10 @@ EVERYBODY = [
 
 
 def result(*, complete: bool = True) -> Result:
-    return Result([UDP_PORTS, GONE, TCP_PORTS], complete=complete, unfinished=0, forged=0)
+    sources: list[OutcomeSource] = [UDP_PORTS, GONE, TCP_PORTS]
+    if not complete:
+        sources = [OnlyDecided(source) for source in sources]
+    return Result(sources, complete=complete, unfinished=0, forged=0)
 
 
 def said(verdicts) -> list[tuple[str, str, int, str, str]]:

@@ -8,13 +8,19 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.ports import parse_ports
+from scanner.core.selection import Networks, Selection, parse_networks, parse_time
 from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
 from scanner.model import Protocol, UsageError
-from scanner.planning import Request
+
+if TYPE_CHECKING:
+    from scanner.planning import Request
 
 _DOTS = {3, 6}
 """Of a whole target: of one address, or of a range of two."""
@@ -22,6 +28,8 @@ _DOTS = {3, 6}
 
 def request_of(arguments: argparse.Namespace) -> Request:
     """The request that `ghostport sweep` was given. Raises UsageError for what it cannot be."""
+    from scanner.planning import Request  # noqa: PLC0415 - not for those who read captures
+
     protocols = tuple(protocol for protocol in Protocol if getattr(arguments, protocol.value))
     return Request(
         targets=parse_targets(arguments.targets) | _from_files(arguments.targets_file),
@@ -34,6 +42,36 @@ def request_of(arguments: argparse.Namespace) -> Request:
         interface=arguments.interface,
         source=None if arguments.source_ip is None else parse_address(arguments.source_ip),
     )
+
+
+def selection_of(arguments: argparse.Namespace) -> Selection:
+    """What `ghostport read` was asked about. Raises UsageError for what it cannot be."""
+    since = None if arguments.since is None else parse_time(arguments.since)
+    until = None if arguments.until is None else parse_time(arguments.until)
+    if since is not None and until is not None and since > until:
+        msg = f"--from {arguments.since} is later than --to {arguments.until}: no packet lies between"
+        raise UsageError(msg)
+    return Selection(
+        ports=None if arguments.ports is None else _port_mask(arguments.ports),
+        probers=_networks(arguments.prober),
+        targets=_networks(arguments.target),
+        since=since,
+        until=until,
+    )
+
+
+def _port_mask(text: str) -> NDArray[np.bool_]:
+    mask = np.zeros(1 << 16, dtype=np.bool_)
+    if text == "all":
+        mask[:] = True
+    else:
+        mask[list(parse_ports(text))] = True
+    return mask
+
+
+def _networks(texts: Iterable[str]) -> Networks | None:
+    words = [word for text in texts for word in _parted(text)]
+    return parse_networks(words) if words else None
 
 
 def whole_number(option: str, text: str) -> int:
@@ -63,7 +101,7 @@ def _excluded(arguments: argparse.Namespace) -> AddressSet:
 
 def _parted(text: str) -> list[str]:
     parts = text.split(",")
-    return parts if all(part.count(".") in _DOTS for part in parts) else [text]
+    return parts if all(part.count(".") in _DOTS or ":" in part for part in parts) else [text]
 
 
 def _from_files(names: Iterable[str]) -> AddressSet:

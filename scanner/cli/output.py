@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import secrets
+import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from scanner.contracts import Reporter, ReporterFactory
-from scanner.model import GhostportError, Reason, UsageError
+from scanner.model import GhostportError, Reason, State, UsageError
 from scanner.reporters.csv import CsvReporter
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.terminal import TerminalReporter
-from scanner.reporters.text import TextReporter, summary
+from scanner.reporters.text import TextReporter, remarked, summary
 from scanner.result import Choice, Result, Tally, only_open, responders
+
+if TYPE_CHECKING:
+    from scanner.core.conversations import Conversations
+    from scanner.reading import Reading
 
 DONE = 0
 INCOMPLETE = 4
@@ -28,9 +32,6 @@ CHOICES: dict[str, Choice | None] = {"all": None, "open": only_open, "responders
 
 FEW = 64
 """Answers that the table shows unasked; where there are more, it shows open ports."""
-
-ANSWERS = frozenset(Reason) - {Reason.NO_RESPONSE, Reason.NO_ARP_RESPONSE, Reason.NO_ROUTE}
-"""Reasons that somebody's answer gave."""
 
 
 class OutputError(GhostportError):
@@ -72,22 +73,45 @@ class Records:
         """
         tally = result.tally()
         if self._target is not None:
-            self._write_file(self._target, result)
+            self._write_file(self._target, lambda stream: self._write_to(stream, result))
         if self._records_on_stdout:
             self._write_to(sys.stdout.buffer, result)
         elif self._target is None or not self._quiet:
             sys.stdout.flush()
             self._screen(result, tally)
         self.tell(summary(tally))
+        self.tell(remarked(tally.notes, tally.hints))
 
-    def _write_file(self, target: _Target, result: Result) -> None:
+    def write_conversations(self, conversations: Conversations, reading: Reading) -> None:
+        """Write conversations in the place of records. Raises OutputError as `write`."""
+        from scanner.reporters import conversations as formats  # noqa: PLC0415 - for those who ask
+
+        kinds: dict[str, Callable[[IO[bytes]], formats.ConversationWriter]] = {
+            "text": formats.ConversationTable,
+            "jsonl": formats.ConversationLines,
+            "csv": formats.ConversationCells,
+        }
+
+        def write(stream: IO[bytes]) -> None:
+            writer = kinds[self._format](stream)
+            writer.write(reading.talks())
+            writer.close()
+
+        sys.stdout.flush()
+        if self._target is None:
+            write(sys.stdout.buffer)
+        else:
+            self._write_file(self._target, write)
+        self.tell(formats.summary(conversations.tally()))
+
+    def _write_file(self, target: _Target, write: Callable[[IO[bytes]], None]) -> None:
         try:
-            self._write_to(target.stream, result)
+            write(target.stream)
             target.finish()
         except OSError as error:
             # What was learnt must not be lost with the disk.
             target.abandon()
-            self._write_to(sys.stdout.buffer, result)
+            write(sys.stdout.buffer)
             msg = f"{self._name}: cannot be written: {error.strerror}; the records are on standard output"
             raise OutputError(msg) from None
 
@@ -98,7 +122,11 @@ class Records:
 
     def _screen(self, result: Result, tally: Tally) -> None:
         """A table for people: what they asked to see, else open ports, and other answers while few."""
-        answers = sum(count for (*_, reason), count in tally.items() if reason in ANSWERS)
+        answers = sum(
+            count
+            for (*_, state, reason), count in tally.items()
+            if state is not State.DOWN and reason is not Reason.NO_RESPONSE
+        )
         show = self._show or ("responders" if answers <= FEW else "open")
         # Who asked to see them gets them all, however many.
         draws = sys.stdout.isatty() and self._show is None
@@ -128,7 +156,7 @@ class _Target:
             else:
                 if path.exists():
                     path.open("ab").close()  # raises where it may not be written; changes nothing
-                self._draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+                self._draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
                 self.stream = self._draft.open("xb")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error

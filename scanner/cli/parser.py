@@ -120,17 +120,53 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_read(commands: argparse._SubParsersAction[_Parser]) -> None:
     read = commands.add_parser(
         "read",
-        help="classify a recorded capture by the same rules",
-        description="Classify what was probed in a capture: a sweep's evidence, or what another tool did.",
-        epilog="exit codes: 0 done; 2 bad input; 4 incomplete: the sweep, or the file, was cut short",
+        help="classify recorded captures by the same rules",
+        description="Classify what was probed in captures: a sweep's evidence, or what another tool did. "
+        "Captures without a sweep's plan are read as one.",
+        epilog="exit codes: 0 done; 2 bad input, other files are still read; "
+        "4 incomplete: the sweep, or a file, was cut short",
         allow_abbrev=False,
     )
-    read.add_argument("capture", metavar="FILE", help="pcap or pcapng; - is standard input")
     read.add_argument(
+        "captures",
+        metavar="FILE",
+        nargs="+",
+        help="pcap or pcapng, also compressed by gzip or zstd; - is standard input",
+    )
+    what = read.add_argument_group("what to speak of")
+    what.add_argument(
         "-p",
         "--ports",
         metavar="PORTS",
-        help="ports to speak of (default: those of the sweep's plan, else 401)",
+        help="401,3493,8000-8100, or all (default: those of the sweep's plan, else 401)",
+    )
+    what.add_argument(
+        "--prober",
+        metavar="NET",
+        action="append",
+        default=[],
+        help="only probes from there; commas between several",
+    )
+    what.add_argument(
+        "--target",
+        metavar="NET",
+        action="append",
+        default=[],
+        help="only probes to there; commas between several",
+    )
+    what.add_argument(
+        "--from",
+        dest="since",
+        metavar="TIME",
+        help="only packets from then on: 2026-11-23T14:16:13Z (in UTC unless a zone is given), "
+        "or seconds since 1970",
+    )
+    what.add_argument("--to", dest="until", metavar="TIME", help="only packets up to then")
+    what.add_argument("--per-prober", action="store_true", help="a verdict for each prober of a target")
+    what.add_argument(
+        "--conversations",
+        action="store_true",
+        help="who talked on the ports at all, and what was said first, instead of verdicts",
     )
     _add_output(read)
 

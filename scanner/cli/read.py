@@ -1,28 +1,80 @@
-"""`ghostport read`: a capture's verdicts, by the rules of a sweep."""
+"""`ghostport read`: what captures say, by the rules of a sweep."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 
 from scanner.cli import telling
+from scanner.cli.inputs import selection_of
 from scanner.cli.output import DONE, INCOMPLETE, Records
-from scanner.model import GhostportError
-from scanner.reading import read_capture
+from scanner.model import GhostportError, UsageError
+from scanner.reading import Reading, read_captures
+
+BAD_INPUT = 2
 
 
 def run_read(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError where there is nothing to read."""
+    selection = selection_of(arguments)
+    captures = _each_once(arguments.captures)
+    unreadable: list[GhostportError] = []
     faults: list[str] = []
     with Records(arguments) as records:
-        result = read_capture(arguments.capture, ports=arguments.ports, warn=faults.append)
+        reading = read_captures(
+            captures,
+            selection=selection,
+            conversations=arguments.conversations,
+            per_prober=arguments.per_prober,
+            warn=faults.append,
+            fault=unreadable.append,
+        )
+        if unreadable and not reading.frames and len(unreadable) == len(captures):
+            for error in unreadable[:-1]:
+                _say(str(error))
+            raise unreadable[-1]
         try:
-            records.write(result)
+            _tell(records, reading, arguments)
         except GhostportError as error:
             faults.append(str(error))
-        records.tell(telling.about_reading(result))
-    if not result.complete:
-        faults.append(f"the sweep was {telling.unfinished(result)}")
-    for fault in faults:
-        print(f"ghostport: {fault}", file=sys.stderr)
+    if not reading.result.complete:
+        faults.append(f"the sweep was {telling.unfinished(reading.result)}")
+    for fault in (*map(str, unreadable), *faults):
+        _say(fault)
+    if unreadable:
+        return BAD_INPUT
     return INCOMPLETE if faults else DONE
+
+
+def _tell(records: Records, reading: Reading, arguments: argparse.Namespace) -> None:
+    if reading.conversations is not None:
+        records.write_conversations(reading.conversations, reading)
+        records.tell(telling.about_conversations(reading.conversations))
+    elif not arguments.conversations:
+        records.write(reading.result)
+        records.tell(telling.about_reading(reading.result))
+        if not reading.result.tally():
+            records.tell(telling.nothing_probed(reading, arguments.ports))
+    if arguments.verbose:
+        records.tell(telling.about_frames(reading))
+
+
+def _say(fault: str) -> None:
+    print(f"ghostport: {fault}", file=sys.stderr)
+
+
+def _each_once(names: Sequence[str]) -> list[str]:
+    """The files, without repeats. Raises UsageError where standard input is wanted twice."""
+    if names.count("-") > 1:
+        msg = "-: standard input can be read once only; leave out one -"
+        raise UsageError(msg)
+    found: dict[object, str] = {}
+    for name in names:
+        try:
+            status = os.stat(name)  # noqa: PTH116 - a name that is not a path, such as -, will do
+            found.setdefault((status.st_dev, status.st_ino), name)
+        except (OSError, ValueError):
+            found.setdefault(name, name)
+    return list(found.values())

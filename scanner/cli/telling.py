@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from scanner.core.addresses import AddressSet, format_address, format_range
 from scanner.core.ports import format_ports
-from scanner.planning import Path, SweepPlan
 from scanner.reporters.text import thousands
 from scanner.result import Result
-from scanner.sweeping import Sweep
+
+if TYPE_CHECKING:
+    # Whoever reads a capture need not wait for what sweeps.
+    from scanner.core.conversations import Conversations
+    from scanner.planning import Path, SweepPlan
+    from scanner.reading import Reading
+    from scanner.sweeping import Sweep
 
 _MOST_NAMED = 4
 
@@ -62,6 +68,29 @@ def about_reading(result: Result) -> Iterator[str]:
     """What was left out of account."""
     if result.forged:
         yield f"forged or late replies, ignored: {thousands(result.forged)}"
+
+
+def nothing_probed(reading: Reading, ports: str | None) -> Iterator[str]:
+    """What to try where there is no verdict at all."""
+    asked = "the ports asked about" if ports else "port 401"
+    yield (
+        f"no probe to {asked} in {_several(reading.frames, 'frame')}; "
+        "-p all asks about every port, --conversations who talked at all"
+    )
+
+
+def about_conversations(conversations: Conversations) -> Iterator[str]:
+    """What was left out of account."""
+    if conversations.left_out:
+        packets = _several(conversations.left_out, "packet")
+        yield f"more conversations than can be held; left out: {packets} of others"
+
+
+def about_frames(reading: Reading) -> Iterator[str]:
+    """What was read, and what was not."""
+    yield f"frames read: {thousands(reading.frames)}"
+    for name, count in sorted(reading.unread.items()):
+        yield f"frames not read, {name}: {thousands(count)}"
 
 
 def unfinished(result: Result) -> str:

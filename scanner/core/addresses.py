@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import netaddr
 import numpy as np
 from numpy.typing import NDArray
 
@@ -244,6 +243,8 @@ class AddressSet:
 
     def cidrs(self) -> list[str]:
         """The fewest CIDRs that make up the set, ascending; a single address as `/32`."""
+        import netaddr  # noqa: PLC0415 - a fiftieth of a second, for those who need it
+
         return [
             str(network)
             for first, last in self.ranges()
@@ -319,6 +320,8 @@ def parse_cidr(text: str, *, host_bits: bool = False) -> tuple[int, int]:
         raise UsageError(
             f"{shown(text)} is not a CIDR: its prefix length must be a number from 0 to 32, as in 10.0.0.0/24"
         )
+    import netaddr  # noqa: PLC0415
+
     network = netaddr.IPNetwork(text, version=4)
     if network.value != network.first and not host_bits:
         raise UsageError(f"{shown(text)} has host bits set; the network is {network.cidr}")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import ARP_REPLY, ArpPackets
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.packets import ARP_REPLY, ArpPackets
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank
 from scanner.core.schedule import Schedule, Selection

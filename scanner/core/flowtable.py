@@ -1,7 +1,8 @@
 """The flow table: which recorded probe a claim answers, where there is a capture and no cookie.
 
 The prober is who spoke first. A claim belongs to the last probe of its flow that left before it, and
-must name that probe's sequence number as far as its kind of reply can.
+must name that probe's sequence number as far as its kind of reply can. Probe and reply travel in the
+same tunnel, or both in none.
 """
 
 from __future__ import annotations
@@ -12,35 +13,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
-from scanner.core.decode import TCP, UDP, Decoded
-from scanner.core.rules import ACK, RST, SYN, Claims, sequence_agrees
+from scanner.core.packets import TCP, UDP, Decoded
+from scanner.core.rules import ACK, RST, SYN, Claims, reason_code, sequence_agrees
+from scanner.model import Reason
 
-Keys = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+MIRRORED = 10_000_000
+"""Nanoseconds within which the same packet seen again is a copy of it: a mirror port's, or of another device
+of the host. Whoever asks again waits longer (RFC 6298 has a second, nmap a tenth of one)."""
+
+Words = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+
+_MIX = (np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0xC2B2_AE3D_27D4_EB4F))
+_TUNNEL_BITS = 24
+_OPENING = (Reason.SPLIT_HANDSHAKE_SYN, Reason.UDP_RESPONSE)
+"""What is claimed by packets that may be probes themselves: SYNs without ACK, and datagrams."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probes(Columns):
     """Recorded probes, one element each.
 
-    times: int64 ns. protocol: uint8. prober, target: uint32. prober_port, target_port: uint16.
-    sequence: uint32.
+    frame: int64, place in the capture. times: int64 ns. protocol: uint8. prober, target: uint32.
+    prober_port, target_port: uint16. tunnel, sequence, identification: uint32. size: uint32, bytes of data.
+    count: uint32, probes that the element stands for.
     """
 
+    frame: NDArray[np.int64]
     times: NDArray[np.int64]
     protocol: NDArray[np.uint8]
     prober: NDArray[np.uint32]
     target: NDArray[np.uint32]
     prober_port: NDArray[np.uint16]
     target_port: NDArray[np.uint16]
+    tunnel: NDArray[np.uint32]
     sequence: NDArray[np.uint32]
+    identification: NDArray[np.uint32]
+    size: NDArray[np.uint32]
+    count: NDArray[np.uint32]
 
-    def keys(self) -> Keys:
-        """The flow of each, as two words."""
-        return _words(self.protocol, (self.prober, self.target), (self.prober_port, self.target_port))
-
-    def reverse_keys(self) -> Keys:
-        """The same flow seen from the other end."""
-        return _words(self.protocol, (self.target, self.prober), (self.target_port, self.prober_port))
+    @staticmethod
+    def none() -> Probes:
+        """No probes."""
+        wide, narrow = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint32)
+        port = np.empty(0, dtype=np.uint16)
+        protocol = np.empty(0, dtype=np.uint8)
+        return Probes(wide, wide, protocol, narrow, narrow, port, port, *(narrow,) * 5)
 
 
 def candidate_probes(decoded: Decoded, ports: NDArray[np.bool_]) -> Probes:
@@ -53,75 +70,178 @@ def candidate_probes(decoded: Decoded, ports: NDArray[np.bool_]) -> Probes:
     tcp, udp = decoded.tcp, decoded.udp
     opening = np.flatnonzero((tcp.flags & (SYN | ACK | RST) == SYN) & ports[tcp.destination_port])
     datagrams = np.flatnonzero(ports[udp.destination_port])
+    kinds = ((tcp, opening), (udp, datagrams))
+    ip = [packets.ip.take(rows) for packets, rows in kinds]
     return Probes(
-        times=np.concatenate([tcp.ip.times[opening], udp.ip.times[datagrams]]),
+        frame=np.concatenate([part.frame for part in ip]),
+        times=np.concatenate([part.times for part in ip]),
         protocol=np.repeat(np.array([TCP, UDP], dtype=np.uint8), [len(opening), len(datagrams)]),
-        prober=np.concatenate([tcp.ip.source[opening], udp.ip.source[datagrams]]),
-        target=np.concatenate([tcp.ip.destination[opening], udp.ip.destination[datagrams]]),
-        prober_port=np.concatenate([tcp.source_port[opening], udp.source_port[datagrams]]),
-        target_port=np.concatenate([tcp.destination_port[opening], udp.destination_port[datagrams]]),
+        prober=np.concatenate([part.source for part in ip]),
+        target=np.concatenate([part.destination for part in ip]),
+        prober_port=np.concatenate([packets.source_port[rows] for packets, rows in kinds]),
+        target_port=np.concatenate([packets.destination_port[rows] for packets, rows in kinds]),
+        tunnel=np.concatenate([part.tunnel for part in ip]),
         sequence=np.concatenate([tcp.sequence[opening], np.zeros(len(datagrams), dtype=np.uint32)]),
+        identification=np.concatenate([part.identification for part in ip]),
+        size=np.concatenate([packets.size[rows] for packets, rows in kinds]).astype(np.uint32),
+        count=np.ones(len(opening) + len(datagrams), dtype=np.uint32),
     )
 
 
-def true_probes(candidates: Probes) -> Probes:
-    """Leave out those that answer an earlier one: who spoke first in a flow is its prober."""
-    if not len(candidates):
-        return candidates
-    forward, backward = candidates.keys(), candidates.reverse_keys()
-    swap = (backward[0] < forward[0]) | ((backward[0] == forward[0]) & (backward[1] < forward[1]))
-    one, two = np.where(swap, backward[0], forward[0]), np.where(swap, backward[1], forward[1])
-    order = np.lexsort((np.arange(len(candidates)), candidates.times, two, one))
-    first = _starts(one[order], two[order])
-    leader = order[np.flatnonzero(first)[np.cumsum(first) - 1]]
-    ours = np.empty(len(candidates), dtype=np.bool_)
-    ours[order] = swap[order] == swap[leader]
-    return candidates.take(ours)
-
-
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """Claims that name a recorded flow: which claim, which probe, and whether the number agrees."""
+class Joined:
+    """Probes and claims brought together.
 
+    true: `(P,)` bool, probes that answer no earlier packet of their flow. row, probe: int64, claims that
+    name the flow of a true probe, and that probe. genuine: bool, whether its number agrees.
+    """
+
+    true: NDArray[np.bool_]
     row: NDArray[np.int64]
     probe: NDArray[np.int64]
     genuine: NDArray[np.bool_]
 
 
-def match(probes: Probes, claims: Claims) -> Answered:
-    """Find for each claim the last probe of its flow that left no later than it came."""
-    ours, theirs = (
-        probes.keys(),
-        _words(claims.protocol, (claims.prober, claims.target), (claims.prober_port, claims.target_port)),
-    )
-    one, two = (np.concatenate(pair) for pair in zip(ours, theirs, strict=True))
-    is_claim = np.repeat(np.array([0, 1], dtype=np.uint8), [len(probes), len(claims)])
-    order = np.lexsort((is_claim, np.concatenate([probes.times, claims.times]), two, one))
+def join(probes: Probes, claims: Claims, ports: NDArray[np.bool_] | None) -> Joined:
+    """Find for each claim the last probe of its flow that left no later than it came.
+
+    Args:
+        probes: in the order of the capture.
+        claims: likewise.
+        ports: `(65536,)` bool, where a packet to one of them may be a probe: who spoke first in a flow is its
+            prober. None: the probes are known to be true.
+    """
+    words = tuple(np.concatenate(pair) for pair in zip(flow_words(probes), flow_words(claims), strict=True))
+    times = np.concatenate([probes.times, claims.times])
+    order, begins = by_flow((words[0], words[1]), times)
+    is_claim = order >= len(probes)
+    flow = np.cumsum(begins) - 1
+    if ports is None:
+        true = np.ones(len(probes), dtype=np.bool_)
+    else:
+        true = _leading(probes, claims, ports, order, flow)
     # Carry the number of the last probe forward, and forget it where a flow begins.
-    marks = np.where(is_claim[order] == 0, np.arange(len(order)), -1)
-    carried = np.maximum.accumulate(marks) if len(order) else marks
-    first = np.flatnonzero(_starts(one[order], two[order]))
-    begin = first[np.searchsorted(first, np.arange(len(order)), side="right") - 1] if len(order) else first
-    found = np.flatnonzero((is_claim[order] == 1) & (carried >= begin))
+    position = np.arange(len(order))
+    good = ~is_claim
+    good[good] = true[order[good]]
+    carried = np.maximum.accumulate(np.where(good, position, -1)) if len(order) else position
+    first = np.flatnonzero(begins)
+    found = np.flatnonzero(is_claim & (carried >= first[flow])) if len(order) else position
     row = order[found] - len(probes)
     probe = order[carried[found]]
-    return Answered(row=row, probe=probe, genuine=sequence_agrees(claims.take(row), probes.sequence[probe]))
+    agreed = sequence_agrees(claims.take(row), probes.sequence[probe], probes.size[probe])
+    return Joined(true=true, row=row, probe=probe, genuine=agreed)
 
 
-def _words(
-    protocol: NDArray[np.uint8],
-    ends: tuple[NDArray[np.uint32], NDArray[np.uint32]],
-    ports: tuple[NDArray[np.uint16], NDArray[np.uint16]],
-) -> Keys:
+def _leading(
+    probes: Probes,
+    claims: Claims,
+    ports: NDArray[np.bool_],
+    order: NDArray[np.int64],
+    flow: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's."""
+    opening = np.isin(claims.reason, [reason_code(reason) for reason in _OPENING])
+    opening &= ports[claims.prober_port]
+    true = np.ones(len(probes), dtype=np.bool_)
+    if not opening.any():
+        return true
+    flows = int(flow[-1]) + 1
+    of = np.empty(len(order), dtype=np.int64)
+    of[order] = flow
+    # Within a time, the place in the capture tells who was first.
+    ours = _earliest(of[: len(probes)], probes.times, probes.frame, flows)
+    rows = np.flatnonzero(opening)
+    theirs = _earliest(of[len(probes) :][rows], claims.times[rows], claims.frame[rows], flows)
+    later = (ours[0] > theirs[0]) | ((ours[0] == theirs[0]) & (ours[1] > theirs[1]))
+    true[later[of[: len(probes)]]] = False
+    return true
+
+
+def _earliest(
+    flow: NDArray[np.int64], times: NDArray[np.int64], frame: NDArray[np.int64], flows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Time and place of the first packet of each flow."""
+    never = np.iinfo(np.int64).max
+    time, place = (np.full(flows, never, dtype=np.int64) for _ in range(2))
+    np.minimum.at(time, flow, times)
+    first = times == time[flow]
+    np.minimum.at(place, flow[first], frame[first])
+    return time, place
+
+
+def copies(probes: Probes) -> NDArray[np.bool_]:
+    """Which probes are mirrored: the same packet, in whatever tunnel, was seen just before."""
+    copied = np.zeros(len(probes), dtype=np.bool_)
+    one, two = _words(probes, tunnelled=False)
+    three = (probes.sequence.astype(np.uint64) << np.uint64(32)) | probes.identification
+    three ^= probes.size.astype(np.uint64) << np.uint64(20)
+    mixed = mix((mix((one, two)), three))
+    ordered = np.sort(mixed)
+    doubled = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(doubled):
+        return copied
+    rows = np.flatnonzero(np.isin(mixed, doubled))
+    names = ("sequence", "identification", "size")
+    keys = (one[rows], two[rows], *(getattr(probes, name)[rows] for name in names))
+    order = np.lexsort((probes.frame[rows], probes.times[rows], *keys))
+    same = np.ones(len(rows) - 1, dtype=np.bool_)
+    for key in keys:
+        same &= key[order][1:] == key[order][:-1]
+    times = probes.times[rows][order]
+    copied[rows[order[1:][same & (times[1:] - times[:-1] <= MIRRORED)]]] = True
+    return copied
+
+
+def flow_words(packets: Probes | Claims) -> Words:
+    """The flow of each, as two words."""
+    return _words(packets, tunnelled=True)
+
+
+def flow_hash(packets: Probes | Claims) -> NDArray[np.uint32]:
+    """32 bits that are the same for all of a flow, in whatever tunnel."""
+    return (mix(_words(packets, tunnelled=False)) >> np.uint64(32)).astype(np.uint32)
+
+
+def _words(packets: Probes | Claims, *, tunnelled: bool) -> Words:
     half = np.uint64(32)
-    addresses = (ends[0].astype(np.uint64) << half) | ends[1].astype(np.uint64)
-    rest = (protocol.astype(np.uint64) << half) | (ports[0].astype(np.uint64) << np.uint64(16))
-    rest |= ports[1].astype(np.uint64)
+    addresses = (packets.prober.astype(np.uint64) << half) | packets.target
+    rest = (packets.prober_port.astype(np.uint64) << np.uint64(16)) | packets.target_port
+    rest |= packets.protocol.astype(np.uint64) << half
+    if tunnelled:
+        # Whoever gives tunnels their numbers keeps to this many.
+        rest |= packets.tunnel.astype(np.uint64) << np.uint64(64 - _TUNNEL_BITS)
     return addresses, rest
 
 
-def _starts(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def mix(words: Words) -> NDArray[np.uint64]:
+    """One word of two. No secret is in it: whoever cares must tell two pairs with one hash apart."""
+    mixed = words[0] * _MIX[0]
+    mixed ^= mixed >> np.uint64(29)
+    mixed += words[1]
+    mixed *= _MIX[1]
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= _MIX[0]
+    return mixed
+
+
+def by_flow(words: Words, times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows by flow and time, those of one time in their order, and where in that order a flow begins."""
+    mixed = mix(words)
+    order = np.lexsort((times, mixed))
+    starts = _starts((mixed[order],))
+    begins = _starts((words[0][order], words[1][order]))
+    if not np.array_equal(starts, begins):
+        # Two flows have one hash: chance, or somebody's wit.
+        order = np.lexsort((times, *words))
+        begins = _starts((words[0][order], words[1][order]))
+    return order, begins
+
+
+def _starts(sorted_keys: tuple[NDArray[np.uint64], ...]) -> NDArray[np.bool_]:
     """Where a sorted run of equal keys begins."""
-    starts = np.ones(len(one), dtype=np.bool_)
-    starts[1:] = (one[1:] != one[:-1]) | (two[1:] != two[:-1])
+    starts = np.zeros(len(sorted_keys[0]), dtype=np.bool_)
+    starts[:1] = True
+    for key in sorted_keys:
+        starts[1:] |= key[1:] != key[:-1]
     return starts

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import ArpPackets
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.loss import Loss, most_tries
-from scanner.core.outcomes import Outcomes
+from scanner.core.outcomes import Outcomes, address_borders
+from scanner.core.packets import ArpPackets
 from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank, reason_code
@@ -104,10 +104,9 @@ class Lane:
         """The addresses asked."""
         return self.flows.addresses
 
-    @property
-    def density(self) -> int:
+    def borders(self, step: int) -> NDArray[np.uint32]:
         """As `outcomes.OutcomeSource`."""
-        return len(self.flows.ports)
+        return address_borders(self.addresses, len(self.flows.ports), step)
 
     def outcomes(self, first: int, last: int) -> Outcomes:
         """What came of the addresses from `first` to `last`, both included, so far as this shard asked."""

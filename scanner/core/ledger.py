@@ -2,7 +2,8 @@
 
 Conflicts are settled by rank alone: a claim counts where it ranks above what is known (open over
 closed over filtered over nothing). So the state does not depend on the order in which replies are read.
-Among equals the first that was read stands, and of those read together, the earliest.
+Among equals the first that was read stands, and of those read together, the earliest. What was known before
+is not forgotten: a refusal that an accept supersedes is evidence as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
 from scanner.core.rules import Rank
+
+_RANK_BITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,12 @@ class Replies(Columns):
     times: NDArray[np.int64]
     rtt: NDArray[np.int64]
 
+    @staticmethod
+    def none() -> Replies:
+        """Not one."""
+        wide, narrow = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8)
+        return Replies(wide, narrow, narrow, narrow, np.empty(0, dtype=np.uint32), wide, wide)
+
 
 class Ledger:
     """State of tasks 0 … n−1 (a task is one address and port of a lane).
@@ -48,52 +57,86 @@ class Ledger:
         self.unanswered = self.asked
         self._decisions: list[Replies] = []
         self._held: Replies | None = None
+        self._superseded = Replies.none()
 
     def count_try(self, tasks: NDArray[np.int64]) -> None:
         """Probes left for these tasks; a task at most once a call."""
         self.tries[tasks] += 1
 
     def apply(self, replies: Replies) -> Replies:
-        """Take note of genuine replies. Returns those that changed something, at most one a task."""
-        order = np.lexsort((replies.times, ~replies.rank, replies.task))
-        task = replies.task[order]
-        first = np.ones(len(order), dtype=np.bool_)
-        first[1:] = task[1:] != task[:-1]
-        best = order[first]
-        best = best[replies.rank[best] > self.state[replies.task[best]]]
-        if not len(best):
-            return replies.take(best)
-        deciding = replies.take(best)
+        """Take note of genuine replies. Returns those that changed something, at most one a task.
+
+        Calls must come in order of time; within one, replies may stand in any order.
+        """
+        told = np.flatnonzero(replies.rank > self.state[replies.task])
+        told = told[np.argsort(replies.times[told], kind="stable")]
+        order = told[_grouped(replies.task[told])]
+        task, rank = replies.task[order], replies.rank[order]
+        last = _last_of(task)
+        earlier = order[:0]
+        if not last.all():
+            # A step is what says more than all before it; the last step of a task decides.
+            height = (np.cumsum(last) - last << _RANK_BITS) + rank
+            step = np.ones(len(order), dtype=np.bool_)
+            step[1:] = height[1:] > np.maximum.accumulate(height)[:-1]
+            order, last = order[step], _last_of(task[step])
+            order, earlier = order[last], order[~last]
+        deciding = replies.take(order)
+        if not len(deciding):
+            return deciding
         self.unanswered -= int(np.count_nonzero(self.state[deciding.task] == Rank.UNANSWERED))
         self.state[deciding.task] = deciding.rank
-        self._decisions.append(deciding)
+        self._decisions += [replies.take(earlier), deciding] if len(earlier) else [deciding]
         self._held = None
         return deciding
 
     def decisions(self) -> Replies:
         """The deciding reply of every answered task, in order of task."""
-        if self._held is not None:
-            return self._held
-        if not self._decisions:
-            empty = np.zeros(0, dtype=np.int64)
-            narrow = np.zeros(0, dtype=np.uint8)
-            return Replies(empty, narrow, narrow, narrow, np.zeros(0, dtype=np.uint32), empty, empty)
-        everything = Replies.concatenate(self._decisions)
-        # A task decided anew stands later and ranks higher: the last of each is the one that holds.
-        order = np.argsort(everything.task, kind="stable")
-        task = everything.task[order]
-        last = np.ones(len(order), dtype=np.bool_)
-        last[:-1] = task[1:] != task[:-1]
-        self._held = everything.take(order[last])
-        self._decisions = [self._held]
+        if self._held is None:
+            everything = Replies.concatenate([Replies.none(), *self._decisions])
+            # A task decided anew stands later and ranks higher: the last of each is the one that holds.
+            order = _grouped(everything.task)
+            last = _last_of(everything.task[order])
+            self._held = everything.take(order[last])
+            self._decisions = [self._held]
+            if not last.all():
+                superseded = Replies.concatenate([self._superseded, everything.take(order[~last])])
+                self._superseded = superseded.take(_grouped(superseded.task))
         return self._held
+
+    def superseded(self) -> Replies:
+        """Replies that decided until one came that said more: in order of task, and of time within one."""
+        self.decisions()
+        return self._superseded
 
     def decisions_of(self, tasks: NDArray[np.int64]) -> Replies:
         """The deciding replies among some tasks, given in growing order."""
-        held = self.decisions()
-        if not len(tasks):
-            return held.take(np.empty(0, dtype=np.int64))
-        begin, end = np.searchsorted(held.task, [tasks[0], tasks[-1] + 1])
-        within = np.arange(begin, end)
-        at = np.minimum(np.searchsorted(tasks, held.task[within]), len(tasks) - 1)
-        return held.take(within[tasks[at] == held.task[within]])
+        return _among(self.decisions(), tasks)
+
+    def superseded_of(self, tasks: NDArray[np.int64]) -> Replies:
+        """The superseded replies among some tasks, given in growing order."""
+        return _among(self.superseded(), tasks)
+
+
+def _grouped(task: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order that is by task, and among those of one task as they stand."""
+    # Sorting one number that holds both takes a fraction of a stable sort of places.
+    bits = len(task).bit_length()
+    return np.sort(task << bits | np.arange(len(task))) & ((1 << bits) - 1)
+
+
+def _last_of(task: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which elements are the last of their task, where those of one stand together."""
+    last = np.ones(len(task), dtype=np.bool_)
+    last[:-1] = task[1:] != task[:-1]
+    return last
+
+
+def _among(replies: Replies, tasks: NDArray[np.int64]) -> Replies:
+    """Those of some tasks; both in order of task."""
+    if not len(tasks) or not len(replies):
+        return replies.take(slice(0, 0))
+    begin, end = np.searchsorted(replies.task, [tasks[0], tasks[-1] + 1])
+    within = np.arange(begin, end)
+    at = np.minimum(np.searchsorted(tasks, replies.task[within]), len(tasks) - 1)
+    return replies.take(within[tasks[at] == replies.task[within]])

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol as TypingProtocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core import decode
+from scanner.core import packets
 from scanner.core.addresses import AddressSet
 from scanner.core.columns import Columns
-from scanner.core.ledger import Ledger
-from scanner.core.rules import Rank
-from scanner.model import Protocol
+from scanner.core.ledger import Ledger, Replies
+from scanner.core.rules import Rank, reason_code
+from scanner.model import Protocol, Reason
 
-PROTOCOLS = {decode.TCP: Protocol.TCP, decode.UDP: Protocol.UDP}
+PROTOCOLS = {packets.TCP: Protocol.TCP, packets.UDP: Protocol.UDP}
 """Transports by their IP protocol number."""
+
+IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
+"""IP protocol numbers by transport."""
 
 ABSENT = -1
 """In a signed column: there is no such fact."""
 
+NOTES = ("", "open-inferred")
+"""What else may be known of a target, by code."""
+
+HINTS = (
+    "",
+    "one-way capture: no inbound packets on this link",
+    "one-way capture: no inbound packets from this target",
+    "one-way capture: no inbound packets to this prober",
+)
+"""Why there may be no reply, by code."""
+
 _AT_ONCE = 1 << 17
+_LAST_ADDRESS = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,9 @@ class Outcomes(Columns):
 
     address: uint32. protocol: uint8. port: uint16. rank: uint8 of `Rank`. reason: uint8.
     ttl: int16, rtt: int64 ns, responder: int64, time: int64 ns; each ABSENT where there is none.
-    tries: int64.
+    tries: int64. note, hint: uint8, places in NOTES and HINTS. superseded: None, or a tuple of tuples
+    (rank, reason, ttl, responder, time), of replies that said less and came before. prober: int64, ABSENT
+    where the outcome is that of all probers.
     """
 
     address: NDArray[np.uint32]
@@ -44,6 +61,10 @@ class Outcomes(Columns):
     responder: NDArray[np.int64]
     tries: NDArray[np.int64]
     time: NDArray[np.int64]
+    note: NDArray[np.uint8]
+    hint: NDArray[np.uint8]
+    superseded: NDArray[np.object_]
+    prober: NDArray[np.int64]
 
     @staticmethod
     def silent(
@@ -66,6 +87,10 @@ class Outcomes(Columns):
             responder=np.full(count, ABSENT, dtype=np.int64),
             tries=np.zeros(count, dtype=np.int64),
             time=np.full(count, ABSENT, dtype=np.int64),
+            note=np.zeros(count, dtype=np.uint8),
+            hint=np.zeros(count, dtype=np.uint8),
+            superseded=np.full(count, None, dtype=np.object_),
+            prober=np.full(count, ABSENT, dtype=np.int64),
         )
 
     def decide(self, tasks: NDArray[np.int64], ledger: Ledger) -> None:
@@ -78,22 +103,46 @@ class Outcomes(Columns):
         self.rtt[row] = decided.rtt
         self.responder[row] = decided.responder
         self.time[row] = decided.times
+        self._lay_below(tasks, ledger.superseded_of(tasks))
+
+    def _lay_below(self, tasks: NDArray[np.int64], steps: Replies) -> None:
+        rows = np.searchsorted(tasks, steps.task).tolist()
+        facts = (steps.rank, steps.reason, steps.ttl, steps.responder, steps.times)
+        for row, *step in zip(rows, *(column.tolist() for column in facts), strict=True):
+            self.superseded[row] = (*(self.superseded[row] or ()), tuple(step))
 
     def in_order(self) -> Outcomes:
-        """By address, protocol and port."""
-        return self.take(np.lexsort((self.port, self.protocol, self.address)))
+        """By address, protocol, port and prober; what several rows say of one target is merged."""
+        ordered = self.take(np.lexsort((self.prober, self.port, self.protocol, self.address)))
+        begins = np.zeros(len(ordered), dtype=np.bool_)
+        begins[:1] = True
+        for key in (ordered.address, ordered.protocol, ordered.port, ordered.prober):
+            begins[1:] |= key[1:] != key[:-1]
+        return ordered if begins.all() else ordered._merged(begins)
+
+    def _merged(self, begins: NDArray[np.bool_]) -> Outcomes:
+        """One row for each target, of which the first row `begins` a run of rows."""
+        target = np.cumsum(begins) - 1
+        # The highest rank wins, of equals the earliest; but any reply tells that somebody is there.
+        height = np.where(self.rank == Rank.DOWN, Rank.UNANSWERED, self.rank).astype(np.int64)
+        best = np.lexsort((self.time, self.rank != Rank.DOWN, -height, target))
+        chosen = self.take(best[begins])
+        first = np.flatnonzero(begins)
+        chosen.tries[:] = np.add.reduceat(self.tries, first)
+        # Where nobody replied, the last probe gives the time; a remark on silence ends with the silence.
+        decided = height[best[begins]]
+        silent, doubtful = decided == Rank.UNANSWERED, decided <= Rank.FILTERED
+        chosen.time[silent] = np.maximum.reduceat(self.time, first)[silent]
+        chosen.note[:] = np.where(doubtful, np.maximum.reduceat(self.note, first), 0)
+        chosen.hint[:] = np.where(silent, np.maximum.reduceat(self.hint, first), 0)
+        return chosen
 
 
 class OutcomeSource(TypingProtocol):
     """Something that knows the outcomes of some addresses."""
 
-    @property
-    def addresses(self) -> AddressSet:
-        """Which."""
-
-    @property
-    def density(self) -> int:
-        """The most outcomes that one address has."""
+    def borders(self, step: int) -> NDArray[np.uint32]:
+        """Some of its addresses, ascending from the first on, about `step` outcomes from each to the next."""
 
     def outcomes(self, first: int, last: int) -> Outcomes:
         """Those of its addresses from `first` to `last`, both included, in any order."""
@@ -110,15 +159,9 @@ class Absent:
         self._ports = np.array([port for _, port in pairs], dtype=np.uint16)
         self._reason = reason
 
-    @property
-    def addresses(self) -> AddressSet:
-        """Which."""
-        return self._addresses
-
-    @property
-    def density(self) -> int:
+    def borders(self, step: int) -> NDArray[np.uint32]:
         """As `OutcomeSource`."""
-        return len(self._ports)
+        return address_borders(self._addresses, len(self._ports), step)
 
     @property
     def size(self) -> int:
@@ -138,14 +181,24 @@ class Absent:
         )
 
 
+def absent(addresses: AddressSet, why: Reason, ports: Mapping[Protocol, tuple[int, ...]]) -> Absent:
+    """Addresses of which no port will be asked, or was."""
+    asked = [(IP_PROTOCOLS[protocol], port) for protocol, listed in ports.items() for port in listed]
+    return Absent(addresses, asked, reason_code(why))
+
+
+def address_borders(addresses: AddressSet, density: int, step: int) -> NDArray[np.uint32]:
+    """As `OutcomeSource.borders`, where each address has `density` outcomes at most."""
+    return addresses.at(np.arange(0, addresses.size, max(1, step // max(1, density))))
+
+
 def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
     """All outcomes by address, protocol and port, a bounded number at a time."""
     listed = list(sources)
-    step = max(1, _AT_ONCE // max(1, sum(source.density for source in listed)))
-    everything = AddressSet.empty()
-    for source in listed:
-        everything |= source.addresses
-    for offset in range(0, everything.size, step):
-        block = everything.chunk(offset, step)
-        first, last = int(block[0]), int(block[-1])
+    step = max(1, _AT_ONCE // max(1, len(listed)))
+    borders = (
+        np.unique(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
+    )
+    lasts = [border - 1 for border in borders[1:]] + [_LAST_ADDRESS]
+    for first, last in zip(borders, lasts, strict=False):
         yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()

@@ -1,24 +1,39 @@
 """What a capture says of ports: probes and replies as they were recorded, judged by the rules of a sweep.
 
-Feed it decoded frames, then ask for the outcomes. Nothing is remembered but columns.
+Feed it decoded frames, then ask for the judgement. Probes and claims are kept in order of address, on disk
+where there are many, and judged an address range at a time: memory does not depend on the capture's size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
-from scanner.core.decode import ARP_REPLY, TCP, Decoded
-from scanner.core.flowtable import Probes, candidate_probes, match, true_probes
+from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, flow_hash, flow_words, join, mix
 from scanner.core.ledger import Ledger, Replies
-from scanner.core.outcomes import Outcomes
+from scanner.core.outcomes import ABSENT, NOTES, Outcomes
+from scanner.core.packets import ARP_REPLY, TCP, Decoded
 from scanner.core.rules import Claims, Rank, Rules, reason_code
+from scanner.core.runs import Runs, Scratch, cuts
+from scanner.core.store import OutcomeStore
+from scanner.core.thinning import thinned
 from scanner.core.transport import echoes
 from scanner.model import Reason
+
+Numbers = NDArray[np.uint32]
+
+_HELD = 1 << 18
+"""Probes, and claims, that are held in memory; and as many of both together are judged at once."""
+
+_FLOW_BITS = 32
+
+_OPEN_INFERRED = NOTES.index("open-inferred")
+_NOTHING_INBOUND, _NOTHING_FROM_TARGET, _NOTHING_TO_PROBER = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,82 +61,132 @@ class CookieKey:
         return ours
 
 
-class RecordedTraffic:
-    """Collects what bears on some ports.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a capture.
 
-    forged: replies that name a recorded probe but not its sequence number; with a key, as in the sweep, all
-        that name a target and are no answer to any of its probes. Known once `outcomes` was asked.
+    ports: `(65536,)` bool. key: only this sweep's own probes count. prober, target: which addresses may be
+    one, None for any. per_prober: an outcome for each prober of a target.
     """
 
-    def __init__(self, ports: NDArray[np.bool_], key: CookieKey | None = None) -> None:
-        """`ports`: `(65536,)` bool, those asked about. `key`: only this sweep's own probes count."""
-        self._ports = ports
-        self._key = key
-        self._rules = Rules()
-        self._probes: list[Probes] = []
-        self._claims: list[Claims] = []
-        self._present: list[NDArray[np.uint32]] = []
-        self.forged = 0
+    ports: NDArray[np.bool_]
+    key: CookieKey | None = None
+    prober: Callable[[Numbers], NDArray[np.bool_]] | None = None
+    target: Callable[[Numbers], NDArray[np.bool_]] | None = None
+    per_prober: bool = False
 
-    def add(self, decoded: Decoded) -> None:
-        """Take in the packets of some frames."""
-        probes = candidate_probes(decoded, self._ports)
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of it.
+
+    store: the outcomes. answered: how many of them a reply decided. forged: replies that name a recorded
+    probe but not its sequence number; with a key, as in the sweep, all that name a target and are no answer
+    to any of its probes.
+    """
+
+    store: OutcomeStore
+    answered: int
+    forged: int
+
+
+class RecordedTraffic:
+    """Collects what bears on some ports."""
+
+    def __init__(self, question: Question, scratch: Scratch) -> None:
+        """`scratch`: room for what memory does not hold."""
+        self._question = question
+        self._scratch = scratch
+        self._rules = Rules()
+        self._probes = Runs(Probes.none(), scratch, _HELD)
+        self._claims = Runs(Claims.none(), scratch, _HELD)
+        self._present: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+        self._probers: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+
+    def add(self, decoded: Decoded, frames: int) -> None:
+        """Take in the packets of some frames.
+
+        Args:
+            decoded: they.
+            frames: how many came before them in the capture. Raises CaptureError for want of room.
+        """
+        question = self._question
+        probes = candidate_probes(decoded, question.ports)
         claims = self._rules.claims(decoded)
-        claims = claims.take(self._ports[claims.target_port])
-        if self._key is not None:
-            probes = probes.take(self._key.ours(probes))
+        claims = claims.take(question.ports[claims.target_port])
+        if question.key is not None:
+            probes = probes.take(question.key.ours(probes))
             claims = claims.take(~echoes(claims))
-        if len(probes):
-            self._probes.append(probes)
-        if len(claims):
-            self._claims.append(claims)
+        else:
+            told = self._rules.asides(decoded)
+            told = told.take(question.ports[told.target_port])
+            claims = Claims.concatenate([claims, _once_each(told)])
+        if question.prober is not None:
+            probes = probes.take(question.prober(probes.prober))
+            claims = claims.take(question.prober(claims.prober))
+        if question.target is not None:
+            probes = probes.take(question.target(probes.target))
+            claims = claims.take(question.target(claims.target))
+        probes, claims = thinned(probes, claims)
+        self._probes.add(_keys(probes), replace(probes, frame=probes.frame + frames))
+        self._claims.add(_keys(claims), replace(claims, frame=claims.frame + frames))
+        self._probers = np.union1d(self._probers, probes.prober)
         replies = decoded.arp.operation == ARP_REPLY
         if replies.any():
-            self._present.append(np.unique(decoded.arp.sender[replies]))
+            self._present = np.union1d(self._present, decoded.arp.sender[replies])
+
+    @property
+    def kept(self) -> int:
+        """Probes and claims that are kept."""
+        return self._probes.count + self._claims.count
 
     def present(self) -> AddressSet:
         """Addresses that answered ARP."""
-        return AddressSet.from_addresses(np.concatenate([np.empty(0, dtype=np.uint32), *self._present]))
+        return AddressSet.from_addresses(self._present)
 
-    def outcomes(self) -> Outcomes:
-        """What came of every port that was probed, by address, protocol and port."""
-        if not self._probes:
-            nothing = np.empty(0, dtype=np.uint32)
-            return Outcomes.silent(
-                nothing, nothing.astype(np.uint8), nothing.astype(np.uint16), Rank.UNANSWERED, 0
-            )
-        probes = Probes.concatenate(self._probes)
-        if self._key is None:
-            probes = true_probes(probes)
-        targets, task = np.unique(_target_keys(probes), return_inverse=True)
-        ledger = Ledger(len(targets))
-        latest = np.zeros(len(targets), dtype=np.int64)
-        np.maximum.at(latest, task, probes.times)
-        if self._claims and len(probes):
-            self._judge(probes, targets, task, ledger)
-        outcomes = Outcomes.silent(
-            (targets >> np.uint64(24)).astype(np.uint32),
-            (targets >> np.uint64(16)).astype(np.uint8),
-            targets.astype(np.uint16),
-            Rank.UNANSWERED,
-            reason_code(Reason.NO_RESPONSE),
-        )
-        outcomes.tries[:] = np.bincount(task, minlength=len(targets))
-        outcomes.time[:] = latest
-        outcomes.decide(np.arange(len(targets)), ledger)
-        return outcomes
+    def judge(
+        self,
+        heard: Callable[[Numbers], NDArray[np.bool_]],
+        renumber: Callable[[Numbers], Numbers] = lambda numbers: numbers,
+    ) -> Judgement:
+        """What came of every port that was probed.
+
+        Args:
+            heard: whether the capture has any packet to these addresses.
+            renumber: makes of addresses numbers that are in the order of records.
+        """
+        store = OutcomeStore(self._scratch, _HELD)
+        answered = forged = 0
+        hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
+        samples = np.concatenate([self._probes.samples(), self._claims.samples()])
+        for first, last in cuts(samples, _HELD, _FLOW_BITS):
+            probes = self._probes.between(first, last)
+            if not len(probes):
+                continue
+            outcomes, lies = self._judge(probes, self._claims.between(first, last), heard, hint)
+            forged += lies
+            answered += int(np.count_nonzero(outcomes.rank != Rank.UNANSWERED))
+            store.add(_renumbered(outcomes, renumber))
+        return Judgement(store, answered, forged)
 
     def _judge(
-        self, probes: Probes, targets: NDArray[np.uint64], task: NDArray[np.int64], ledger: Ledger
-    ) -> None:
-        claims = Claims.concatenate(self._claims)
-        answered = match(probes, claims)
-        named = len(answered.row)
-        if self._key is not None:
-            to_us = self._key.sources.contains(claims.prober)
-            named = int(np.count_nonzero(to_us & np.isin(_target_keys(claims), targets)))
-        self.forged = named - int(np.count_nonzero(answered.genuine))
-        row, probe = answered.row[answered.genuine], answered.probe[answered.genuine]
+        self, probes: Probes, claims: Claims, heard: Callable[[Numbers], NDArray[np.bool_]], hint: int
+    ) -> tuple[Outcomes, int]:
+        """Outcomes of all probes to some addresses, and how many replies were forged.
+
+        `hint` is for the silent to none of whose probers there is any packet.
+        """
+        question = self._question
+        joined = join(probes, claims, question.ports if question.key is None else None)
+        true = np.flatnonzero(joined.true)
+        target, prober, task_of_true = _tasks(probes.take(true), per_prober=question.per_prober)
+        task = np.full(len(probes), -1, dtype=np.int64)
+        task[true] = task_of_true
+        ledger = Ledger(len(target))
+        row, probe = joined.row[joined.genuine], joined.probe[joined.genuine]
+        replies = claims.rank[row] != Rank.UNANSWERED
+        betrayed = self._betrayed(claims, probes, joined, row[~replies], probe[~replies])
+        row, probe = row[replies], probe[replies]
         ledger.apply(
             Replies(
                 task=task[probe],
@@ -133,11 +198,143 @@ class RecordedTraffic:
                 rtt=np.maximum(claims.times[row] - probes.times[probe], 0),
             )
         )
+        outcomes = _silent(target, prober)
+        asked = probes.take(true)
+        weights = np.where(copies(asked), 0, asked.count)
+        outcomes.tries[:] = np.bincount(task_of_true, weights=weights, minlength=len(target))
+        latest = np.full(len(target), np.iinfo(np.int64).min)
+        np.maximum.at(latest, task_of_true, asked.times)
+        outcomes.time[:] = latest
+        outcomes.decide(np.arange(len(target)), ledger)
+        if question.key is None:
+            unheard = _unheard(asked, task_of_true, len(target), heard)
+            _remark(outcomes, np.unique(task[betrayed]), unheard, hint)
+        return outcomes, self._forged(claims, probes, joined.row, joined.genuine, task[joined.probe], ledger)
+
+    def _betrayed(
+        self,
+        claims: Claims,
+        probes: Probes,
+        joined: Joined,
+        row: NDArray[np.int64],
+        probe: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Probes whose prober goes on as if answered, in flows of which the target's side is not captured."""
+        own = claims.responder[row] != claims.target[row]
+        betrayed: NDArray[np.int64] = probe[own]
+        if not len(betrayed):
+            return betrayed
+        spoken = claims.protocol[joined.row] == TCP
+        spoken &= claims.responder[joined.row] == claims.target[joined.row]
+        flows = mix(flow_words(probes))
+        silent: NDArray[np.int64] = betrayed[~np.isin(flows[betrayed], flows[joined.probe[spoken]])]
+        return silent
+
+    def _forged(
+        self,
+        claims: Claims,
+        probes: Probes,
+        row: NDArray[np.int64],
+        genuine: NDArray[np.bool_],
+        task: NDArray[np.int64],
+        ledger: Ledger,
+    ) -> int:
+        key = self._question.key
+        if key is not None:
+            to_us = key.sources.contains(claims.prober)
+            named = np.isin(_target_keys(claims), np.unique(_target_keys(probes)))
+            return int(np.count_nonzero(to_us & named)) - int(np.count_nonzero(genuine))
+        # What a connection that was made says later has other numbers, and is no forgery.
+        talk = (ledger.state[task] == Rank.OPEN) & (claims.reason[row] != reason_code(Reason.SYN_ACK))
+        reply = claims.rank[row] != Rank.UNANSWERED
+        return int(np.count_nonzero(reply & ~genuine & ~talk))
 
 
-def _target_keys(probes: Probes | Claims) -> NDArray[np.uint64]:
-    """Address, protocol and port in one number, in the order of records."""
-    address = probes.target.astype(np.uint64) << np.uint64(24)
-    protocol = probes.protocol.astype(np.uint64) << np.uint64(16)
-    keys: NDArray[np.uint64] = address + protocol + probes.target_port.astype(np.uint64)
+def _keys(packets: Probes | Claims) -> NDArray[np.uint64]:
+    """The order in which they are judged: by target, all of a flow together."""
+    keys: NDArray[np.uint64] = packets.target.astype(np.uint64) << np.uint64(_FLOW_BITS)
+    keys |= flow_hash(packets)
     return keys
+
+
+def _once_each(told: Claims) -> Claims:
+    """One claim of those that say the same of the same flow, as a connection's acknowledgements do."""
+    words = flow_words(told)
+    _, first = np.unique(mix((mix(words), told.sequence.astype(np.uint64))), return_index=True)
+    return told.take(np.sort(first))
+
+
+def _target_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
+    """Address, protocol and port in one number, in the order of records."""
+    address = packets.target.astype(np.uint64) << np.uint64(24)
+    protocol = packets.protocol.astype(np.uint64) << np.uint64(16)
+    keys: NDArray[np.uint64] = address + protocol + packets.target_port.astype(np.uint64)
+    return keys
+
+
+def _tasks(
+    probes: Probes, *, per_prober: bool
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Target and prober (else ABSENT) of each task, in order, and the task of each probe."""
+    keys = _target_keys(probes)
+    if not per_prober:
+        targets, task = np.unique(keys, return_inverse=True)
+        return targets, np.full(len(targets), ABSENT, dtype=np.int64), task
+    order = np.lexsort((probes.prober, keys))
+    begins = np.ones(len(order), dtype=np.bool_)
+    begins[1:] = np.diff(keys[order]) != 0
+    begins[1:] |= np.diff(probes.prober[order]) != 0
+    task = np.empty(len(order), dtype=np.int64)
+    task[order] = np.cumsum(begins) - 1
+    first = order[begins]
+    return keys[first], probes.prober[first].astype(np.int64), task
+
+
+def _silent(targets: NDArray[np.uint64], prober: NDArray[np.int64]) -> Outcomes:
+    outcomes = Outcomes.silent(
+        (targets >> np.uint64(24)).astype(np.uint32),
+        (targets >> np.uint64(16)).astype(np.uint8),
+        targets.astype(np.uint16),
+        Rank.UNANSWERED,
+        reason_code(Reason.NO_RESPONSE),
+    )
+    outcomes.prober[:] = prober
+    return outcomes
+
+
+def _unheard(
+    probes: Probes, task: NDArray[np.int64], tasks: int, heard: Callable[[Numbers], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Tasks to none of whose probers the capture has any packet."""
+    probers, which = np.unique(probes.prober, return_inverse=True)
+    reached = np.zeros(tasks, dtype=np.bool_)
+    reached[task[heard(probers)[which]]] = True
+    return ~reached
+
+
+def _remark(outcomes: Outcomes, betrayed: NDArray[np.int64], unheard: NDArray[np.bool_], hint: int) -> None:
+    """Say where the capture seems to show one way only."""
+    outcomes.note[betrayed[outcomes.rank[betrayed] <= Rank.FILTERED]] = _OPEN_INFERRED
+    silent = outcomes.rank == Rank.UNANSWERED
+    outcomes.hint[silent & (outcomes.note == _OPEN_INFERRED)] = _NOTHING_FROM_TARGET
+    outcomes.hint[silent & unheard] = hint
+
+
+def _renumbered(outcomes: Outcomes, renumber: Callable[[Numbers], Numbers]) -> Outcomes:
+    def signed(column: NDArray[np.int64]) -> NDArray[np.int64]:
+        numbers = renumber(np.maximum(column, 0).astype(np.uint32)).astype(np.int64)
+        return np.where(column == ABSENT, ABSENT, numbers)
+
+    superseded = outcomes.superseded.copy()
+    for row in np.flatnonzero(superseded.astype(np.bool_)):
+        superseded[row] = tuple(
+            (rank, reason, ttl, int(renumber(np.array([responder], dtype=np.uint32))[0]), moment)
+            for rank, reason, ttl, responder, moment in superseded[row]
+        )
+    return replace(
+        outcomes,
+        superseded=superseded,
+        address=renumber(outcomes.address),
+        responder=signed(outcomes.responder),
+        prober=signed(outcomes.prober),
+    )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from scanner.core.addresses import format_addresses
-from scanner.core.outcomes import ABSENT, PROTOCOLS, Outcomes
+from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes
 from scanner.core.rules import Rank, state_of
-from scanner.model import REASONS, Verdict
+from scanner.model import REASONS, ProberVerdict, Superseded, Verdict
+
+Names = Callable[[NDArray[np.uint32]], list[str]]
+"""Texts of addresses."""
 
 _AT_ONCE = 8192
 _NS_PER_US = 1000
@@ -19,16 +25,45 @@ _KINDS = {
     for number, protocol in PROTOCOLS.items()
     for rank in Rank
 }
+_NOTES = tuple(text or None for text in NOTES)
+_HINTS = tuple(text or None for text in HINTS)
 
 
-def verdicts(outcomes: Outcomes) -> Iterator[Verdict]:
+def verdicts(outcomes: Outcomes, names: Names = format_addresses) -> Iterator[Verdict]:
     """The records of some outcomes, in their order; few are in memory at a time."""
     for begin in range(0, len(outcomes), _AT_ONCE):
-        yield from _piece(outcomes.take(slice(begin, begin + _AT_ONCE)))
+        piece = outcomes.take(slice(begin, begin + _AT_ONCE))
+        records = _records(piece, names)
+        yield from records if (piece.prober == ABSENT).all() else _by_prober(records, piece.prober, names)
 
 
-def _piece(piece: Outcomes) -> list[Verdict]:
+def _by_prober(records: list[Verdict], prober: NDArray[np.int64], names: Names) -> Iterator[Verdict]:
+    """The same records, with their probers; targets that nobody asked have none."""
+    texts = names(np.maximum(prober, 0).astype(np.uint32))
+    for record, number, text in zip(records, prober.tolist(), texts, strict=True):
+        yield record if number == ABSENT else ProberVerdict(**msgspec.structs.asdict(record), prober=text)
+
+
+def _records(piece: Outcomes, names: Names) -> list[Verdict]:
     milliseconds = np.maximum(piece.rtt, 0) // _NS_PER_US / _US_PER_MS
+    addresses = names(piece.address)
+    columns = (
+        addresses,
+        (piece.protocol.astype(np.uint16) << 8 | piece.rank).tolist(),
+        piece.port.tolist(),
+        piece.reason.tolist(),
+        piece.ttl.tolist(),
+        piece.rtt.tolist(),
+        milliseconds.tolist(),
+        piece.responder.tolist(),
+        _responders(piece, addresses, names),
+        piece.tries.tolist(),
+        piece.time.tolist(),
+        _iso(piece.time),
+        piece.note.tolist(),
+        piece.hint.tolist(),
+        _superseded(piece, names),
+    )
     return [
         Verdict(
             ip=ip,
@@ -40,21 +75,58 @@ def _piece(piece: Outcomes) -> list[Verdict]:
             rtt_ms=None if rtt == ABSENT else rtt_ms,
             responder=None if source == ABSENT else responder,
             tries=tries,
-            time=None if moment == ABSENT else f"{time}Z",
+            time=None if moment == ABSENT else time,
+            note=_NOTES[note],
+            hint=_HINTS[hint],
+            superseded=steps,
         )
-        for ip, kind, port, reason, ttl, rtt, rtt_ms, source, responder, tries, moment, time in zip(
-            format_addresses(piece.address),
-            (piece.protocol.astype(np.uint16) << 8 | piece.rank).tolist(),
-            piece.port.tolist(),
-            piece.reason.tolist(),
-            piece.ttl.tolist(),
-            piece.rtt.tolist(),
-            milliseconds.tolist(),
-            piece.responder.tolist(),
-            format_addresses(np.maximum(piece.responder, 0).astype(np.uint32)),
-            piece.tries.tolist(),
-            piece.time.tolist(),
-            np.datetime_as_string(piece.time.view("M8[ns]").astype("M8[us]")).tolist(),
-            strict=True,
-        )
-    ]
+        for (
+            ip, kind, port, reason, ttl, rtt, rtt_ms, source, responder, tries, moment, time, note, hint,
+            steps,
+        ) in zip(*columns, strict=True)
+    ]  # fmt: skip
+
+
+def _responders(piece: Outcomes, addresses: list[str], names: Names) -> list[str]:
+    """Texts of who replied, which is mostly the target itself: its text is there already."""
+    elsewhere = np.flatnonzero((piece.responder != piece.address) & (piece.responder != ABSENT))
+    if not len(elsewhere):
+        return addresses
+    texts = list(addresses)
+    others = names(piece.responder[elsewhere].astype(np.uint32))
+    for row, text in zip(elsewhere.tolist(), others, strict=True):
+        texts[row] = text
+    return texts
+
+
+def _superseded(piece: Outcomes, names: Names) -> list[tuple[Superseded, ...] | None]:
+    held: list[tuple[Superseded, ...] | None] = piece.superseded.tolist()
+    rows = np.flatnonzero(piece.superseded != None).tolist()  # noqa: E711 - element by element
+    steps = [(piece.protocol[row], *step) for row in rows for step in piece.superseded[row]]
+    if not steps:
+        return held
+    protocols, ranks, reasons, ttls, responders, times = zip(*steps, strict=True)
+    made = map(
+        lambda protocol, rank, reason, ttl, responder, time: Superseded(
+            state=state_of(rank, PROTOCOLS[protocol]),
+            reason=REASONS[reason],
+            ttl=ttl,
+            responder=responder,
+            time=time,
+        ),
+        protocols,
+        ranks,
+        reasons,
+        ttls,
+        names(np.array(responders, dtype=np.uint32)),
+        _iso(np.array(times, dtype=np.int64)),
+    )
+    for row in rows:
+        held[row] = tuple(islice(made, len(piece.superseded[row])))
+    return held
+
+
+def _iso(times: NDArray[np.int64]) -> list[str]:
+    """As `2024-01-01T00:00:00.000001Z`; what is finer is cut off."""
+    texts: list[str] = np.datetime_as_string(times.view("M8[ns]").astype("M8[us]"), timezone="UTC").tolist()
+    return texts

@@ -11,13 +11,13 @@ RFC 1122 section 4.1.3.4 and 4.2.3.9, RFC 1812 section 5.2.7; nmap's reason word
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
-from scanner.core.decode import TCP, UDP, Datagrams, Decoded, IcmpErrors
+from scanner.core.packets import TCP, UDP, Datagrams, Decoded, IcmpErrors
 from scanner.model import REASONS, Protocol, Reason, State
 
 FIN, SYN, RST, PSH, ACK = (1 << bit for bit in range(5))
@@ -40,8 +40,10 @@ class Check(enum.IntEnum):
     """Addresses and ports only."""
     SEQUENCE = 1
     """The number must be the probe's."""
-    RESET = 2
-    """The probe's, or one less: some stacks acknowledge a SYN with its own number when they reset."""
+    ACKNOWLEDGED = 2
+    """The SYN is acknowledged, and perhaps data that came with it (RFC 7413, 4.2.2)."""
+    RESET = 3
+    """Likewise, or one less: some stacks acknowledge a SYN with its own number when they reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,12 @@ class UdpRule:
 
 @dataclass(frozen=True, slots=True)
 class IcmpRule:
-    """An ICMP error that quotes a probe. code None: any. from_target: sent by the probed address itself."""
+    """An ICMP error that quotes a probe.
 
+    version: of IP. code None: any. from_target: sent by the probed address itself.
+    """
+
+    version: int
     probe: Protocol
     type: int
     code: int | None
@@ -77,32 +83,50 @@ class IcmpRule:
 
 TCP_RULES = (
     TcpRule(set=RST | ACK, clear=0, rank=Rank.CLOSED, reason=Reason.RESET, check=Check.RESET),
-    TcpRule(set=SYN | ACK, clear=RST, rank=Rank.OPEN, reason=Reason.SYN_ACK, check=Check.SEQUENCE),
+    TcpRule(set=SYN | ACK, clear=RST, rank=Rank.OPEN, reason=Reason.SYN_ACK, check=Check.ACKNOWLEDGED),
     TcpRule(set=SYN, clear=RST | ACK, rank=Rank.OPEN, reason=Reason.SPLIT_HANDSHAKE_SYN, check=Check.NONE),
 )
 UDP_RULES = (UdpRule(rank=Rank.OPEN, reason=Reason.UDP_RESPONSE),)
 
-_UNREACHABLE = 3
-_TIME_EXCEEDED = 11
-_PORT_UNREACHABLE = 3
-_FILTERED_BY_CODE = {
-    0: Reason.NET_UNREACH,
-    1: Reason.HOST_UNREACH,
-    2: Reason.PROTO_UNREACH,
-    9: Reason.NET_PROHIBITED,
-    10: Reason.HOST_PROHIBITED,
-    13: Reason.ADMIN_PROHIBITED,
+_PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
+"""Type and code by IP version: closed where the target itself says so of a datagram, else filtered."""
+
+_FILTERED = {
+    # RFC 792; RFC 1122, 3.2.2.1; RFC 1812, 5.2.7.1
+    (4, 3, 0): Reason.NET_UNREACH,
+    (4, 3, 1): Reason.HOST_UNREACH,
+    (4, 3, 2): Reason.PROTO_UNREACH,
+    (4, 3, 9): Reason.NET_PROHIBITED,
+    (4, 3, 10): Reason.HOST_PROHIBITED,
+    (4, 3, 13): Reason.ADMIN_PROHIBITED,
+    (4, 11, None): Reason.TIME_EXCEEDED,
+    # RFC 4443, 3.1, 3.3 and 3.4
+    (6, 1, 0): Reason.NO_ROUTE,
+    (6, 1, 1): Reason.ADMIN_PROHIBITED,
+    (6, 1, 2): Reason.BEYOND_SCOPE,
+    (6, 1, 3): Reason.ADDR_UNREACH,
+    (6, 1, 5): Reason.POLICY,
+    (6, 1, 6): Reason.REJECT_ROUTE,
+    (6, 3, None): Reason.TIME_EXCEEDED,
+    (6, 4, 1): Reason.PROTO_UNREACH,
 }
+"""By IP version, type and code (None: any)."""
+
 ICMP_RULES = (
     *(
-        IcmpRule(probe, _UNREACHABLE, code, None, Rank.FILTERED, reason)
+        IcmpRule(version, probe, kind, code, None, Rank.FILTERED, reason)
         for probe in Protocol
-        for code, reason in _FILTERED_BY_CODE.items()
+        for (version, kind, code), reason in _FILTERED.items()
     ),
-    IcmpRule(Protocol.TCP, _UNREACHABLE, _PORT_UNREACHABLE, None, Rank.FILTERED, Reason.PORT_UNREACH),
-    IcmpRule(Protocol.UDP, _UNREACHABLE, _PORT_UNREACHABLE, False, Rank.FILTERED, Reason.PORT_UNREACH),
-    IcmpRule(Protocol.UDP, _UNREACHABLE, _PORT_UNREACHABLE, True, Rank.CLOSED, Reason.PORT_UNREACH),
-    *(IcmpRule(probe, _TIME_EXCEEDED, None, None, Rank.FILTERED, Reason.TIME_EXCEEDED) for probe in Protocol),
+    *(
+        IcmpRule(version, probe, *kind, from_target, rank, Reason.PORT_UNREACH)
+        for version, kind in _PORT_UNREACHABLE.items()
+        for probe, from_target, rank in (
+            (Protocol.TCP, None, Rank.FILTERED),
+            (Protocol.UDP, False, Rank.FILTERED),
+            (Protocol.UDP, True, Rank.CLOSED),
+        )
+    ),
 )
 
 UNANSWERED_STATE = {Protocol.TCP: State.FILTERED, Protocol.UDP: State.OPEN_FILTERED}
@@ -132,8 +156,8 @@ class Claims(Columns):
 
     frame: int64, which frame of the input; times: int64 ns.
     protocol: uint8 IP protocol of the probe. prober, target: uint32. prober_port, target_port: uint16.
-    sequence: uint32, the probe's sequence number by this reply; check: uint8, a `Check`.
-    rank: uint8, a `Rank`. reason: uint8, position in `REASONS`.
+    tunnel: uint32, which one it came in. sequence: uint32, the probe's sequence number by this reply;
+    check: uint8, a `Check`. rank: uint8, a `Rank`. reason: uint8, position in `REASONS`.
     responder: uint32, ttl: uint8: of the reply itself.
     """
 
@@ -144,12 +168,22 @@ class Claims(Columns):
     target: NDArray[np.uint32]
     prober_port: NDArray[np.uint16]
     target_port: NDArray[np.uint16]
+    tunnel: NDArray[np.uint32]
     sequence: NDArray[np.uint32]
     check: NDArray[np.uint8]
     rank: NDArray[np.uint8]
     reason: NDArray[np.uint8]
     responder: NDArray[np.uint32]
     ttl: NDArray[np.uint8]
+
+    @staticmethod
+    def none() -> Claims:
+        """No claims."""
+        wide, narrow = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint32)
+        port, byte = np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.uint8)
+        return Claims(
+            wide, wide, byte, narrow, narrow, port, port, narrow, narrow, *(byte,) * 3, narrow, byte
+        )
 
 
 class Rules:
@@ -164,13 +198,13 @@ class Rules:
         self._tcp_rank = np.array([rule.rank for rule in TCP_RULES], dtype=np.uint8)
         self._tcp_reason = np.array([reason_code(rule.reason) for rule in TCP_RULES], dtype=np.uint8)
         self._tcp_check = np.array([rule.check for rule in TCP_RULES], dtype=np.uint8)
-        # By probe (TCP, UDP), sender (another, the target), type, code.
-        self._icmp = np.full((2, 2, 256, 256), -1, dtype=np.int16)
+        # By IP version (4, 6), probe (TCP, UDP), sender (another, the target), type, code.
+        self._icmp = np.full((2, 2, 2, 256, 256), -1, dtype=np.int16)
         for number, icmp_rule in enumerate(ICMP_RULES):
             probe = int(icmp_rule.probe is Protocol.UDP)
             sender = slice(None) if icmp_rule.from_target is None else int(icmp_rule.from_target)
             code = slice(None) if icmp_rule.code is None else icmp_rule.code
-            self._icmp[probe, sender, icmp_rule.type, code] = number
+            self._icmp[int(icmp_rule.version == 6), probe, sender, icmp_rule.type, code] = number
         self._icmp_rank = np.array([rule.rank for rule in ICMP_RULES], dtype=np.uint8)
         self._icmp_reason = np.array([reason_code(rule.reason) for rule in ICMP_RULES], dtype=np.uint8)
 
@@ -179,6 +213,41 @@ class Rules:
         return Claims.concatenate(
             (self._from_tcp(decoded), self._from_udp(decoded), self._from_icmp(decoded.icmp))
         )
+
+    def asides(self, decoded: Decoded) -> Claims:
+        """Segments that decide nothing, and yet tell of others: claims of no rank.
+
+        The prober's bare ACK or its reset, at the number behind its SYN, says that the target answered: nothing
+        else brings them about (RFC 9293, 3.10.7.3). The target's segments that no rule knows say that its side
+        was captured.
+        """
+        tcp = decoded.tcp
+        bare = (tcp.flags & (SYN | RST | ACK | FIN) == ACK) & (tcp.size == 0)
+        prober = np.flatnonzero(bare | (tcp.flags & (SYN | RST) == RST))
+        target = np.flatnonzero(self._tcp[tcp.flags] < 0)
+        nothing = (Rank.UNANSWERED, reason_code(Reason.NO_RESPONSE))
+        answers, own = (
+            _reply(
+                tcp.ip,
+                rows,
+                protocol=TCP,
+                ports=(tcp.destination_port, tcp.source_port),
+                sequence=sequence,
+                verdict=tuple(np.full(len(rows), value, dtype=np.uint8) for value in (*nothing, check)),
+            )
+            for rows, sequence, check in (
+                (target, np.zeros(len(target), dtype=np.uint32), Check.NONE),
+                (prober, tcp.sequence[prober] - np.uint32(1), Check.SEQUENCE),
+            )
+        )
+        turned = {
+            "prober": "target",
+            "target": "prober",
+            "prober_port": "target_port",
+            "target_port": "prober_port",
+        }
+        own = replace(own, **{name: getattr(own, other) for name, other in turned.items()})
+        return Claims.concatenate([answers, own])
 
     def _from_tcp(self, decoded: Decoded) -> Claims:
         tcp = decoded.tcp
@@ -214,7 +283,8 @@ class Rules:
     def _from_icmp(self, icmp: IcmpErrors) -> Claims:
         from_target = icmp.ip.source == icmp.destination
         is_udp = icmp.protocol == UDP
-        number = self._icmp[is_udp.astype(np.intp), from_target.astype(np.intp), icmp.type, icmp.code]
+        kind = ((icmp.ip.version == 6).astype(np.intp), is_udp.astype(np.intp), from_target.astype(np.intp))
+        number = self._icmp[*kind, icmp.type, icmp.code]
         rows = np.flatnonzero(number >= 0)
         number = number[rows]
         return Claims(
@@ -225,6 +295,7 @@ class Rules:
             target=icmp.destination[rows],
             prober_port=icmp.source_port[rows],
             target_port=icmp.destination_port[rows],
+            tunnel=icmp.ip.tunnel[rows],
             sequence=icmp.sequence[rows],
             check=np.where(is_udp[rows], Check.NONE, Check.SEQUENCE).astype(np.uint8),
             rank=self._icmp_rank[number],
@@ -241,7 +312,7 @@ def _reply(
     protocol: int,
     ports: tuple[NDArray[np.uint16], NDArray[np.uint16]],
     sequence: NDArray[np.uint32],
-    verdict: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]],
+    verdict: tuple[NDArray[np.uint8], ...],
 ) -> Claims:
     """Claims of packets that the target itself sent: its source is the probe's destination."""
     rank, reason, check = verdict
@@ -253,6 +324,7 @@ def _reply(
         target=ip.source[rows],
         prober_port=ports[0][rows],
         target_port=ports[1][rows],
+        tunnel=ip.tunnel[rows],
         sequence=sequence,
         check=check,
         rank=rank,
@@ -262,12 +334,21 @@ def _reply(
     )
 
 
-def sequence_agrees(claims: Claims, expected: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Which claims name the sequence number `(N,)` of their probe, as far as each one's check asks."""
-    behind = expected - np.uint32(1)
-    exact = claims.sequence == expected
-    lenient = exact | (claims.sequence == behind)
+def sequence_agrees(
+    claims: Claims, expected: NDArray[np.uint32], size: NDArray[np.uint32] | None = None
+) -> NDArray[np.bool_]:
+    """Which claims name the sequence number of their probe, as far as each one's check asks.
+
+    Args:
+        claims: N of them.
+        expected: `(N,)` uint32, the probes' numbers.
+        size: `(N,)` uint32, bytes of data that came with each SYN; None for none.
+    """
+    ahead = claims.sequence - expected
+    acknowledged = ahead == 0 if size is None else ahead <= size
     agreed: NDArray[np.bool_] = np.select(
-        [claims.check == Check.SEQUENCE, claims.check == Check.RESET], [exact, lenient], default=True
+        [claims.check == Check.SEQUENCE, claims.check == Check.ACKNOWLEDGED, claims.check == Check.RESET],
+        [ahead == 0, acknowledged, acknowledged | (ahead == np.uint32(0xFFFF_FFFF))],
+        default=True,
     )
     return agreed

@@ -1,7 +1,8 @@
 """Comma-separated values (RFC 4180): a header, then a record a line, absent facts empty.
 
-What a service says of itself is JSON in one cell. A cell that a spreadsheet would compute is
-defused with an apostrophe (https://owasp.org/www-community/attacks/CSV_Injection).
+What a service says of itself, and replies that were superseded, are JSON in one cell. A cell that a
+spreadsheet would compute is defused with an apostrophe
+(https://owasp.org/www-community/attacks/CSV_Injection).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import IO
 
 import msgspec
 
-from scanner.model import Verdict
+from scanner.model import ProberVerdict, Verdict
 from scanner.reporters import encodable, pieces, write_all
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -40,7 +41,7 @@ class CsvReporter:
     def _write_header(self) -> None:
         if not self._headed:
             self._headed = True
-            self._write_rows([Verdict.__struct_fields__])
+            self._write_rows([ProberVerdict.__struct_fields__])
 
     def _write_rows(self, rows: Iterable[Iterable[object]]) -> None:
         text = io.StringIO(newline="")
@@ -61,6 +62,10 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
         verdict.tries,
         _cell(verdict.time),
         None if verdict.service is None else _json(verdict.service),
+        verdict.note,
+        verdict.hint,
+        None if verdict.superseded is None else msgspec.json.encode(verdict.superseded).decode(),
+        _cell(verdict.prober) if isinstance(verdict, ProberVerdict) else None,
     )
 
 

@@ -7,12 +7,12 @@ service says of itself is text, never markup. rich is imported when there is som
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from scanner.model import State, Verdict
 from scanner.reporters import write_all
-from scanner.reporters.text import ABSENT, HEADINGS, cells, thousands
+from scanner.reporters.text import ABSENT, HEADINGS, cells, escape, remarks, thousands
 
 MOST_ROWS = 1000
 """Records that are shown; of more, the first."""
@@ -73,4 +73,17 @@ class TerminalReporter:
         console.print(table)
         if self._more:
             console.print(Text(f"… and {thousands(self._more)} more", style="dim"))
+        for line in _footnotes(self._rows):
+            console.print(Text(line, style="dim"))
         return drawn.getvalue()
+
+
+def _footnotes(verdicts: list[Verdict]) -> Iterator[str]:
+    """What else the records say, once each: a column of it would leave no room for the others."""
+    spoken_of: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        for remark in remarks(verdict):
+            spoken_of.setdefault(remark, []).append(verdict)
+    for remark, (first, *others) in spoken_of.items():
+        more = f" and {thousands(len(others))} more" if others else ""
+        yield f"{escape(first.ip)} {first.port}/{first.proto}{more}: {remark}"

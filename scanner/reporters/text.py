@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import IO
 
-from scanner.model import REASONS, Protocol, Reason, State, Verdict
+from scanner.model import REASONS, ProberVerdict, Protocol, Reason, State, Verdict
 from scanner.reporters import pieces, write_all
 
-HEADINGS = ("ADDRESS", "PORT", "STATE", "REASON", "RTT", "TTL", "RESPONDER", "SERVICE")
+HEADINGS = ("ADDRESS", "PORT", "STATE", "REASON", "RTT", "TTL", "RESPONDER", "SERVICE", "PROBER")
 """What `cells` gives."""
 
 ABSENT = "-"
@@ -22,7 +22,8 @@ ABSENT = "-"
 Kind = tuple[Protocol, int, State, Reason]
 """What targets are counted by."""
 
-_LEAST_WIDTHS = (15, 9, 13, 19, 9, 3, 15, 0)
+_PROBER = HEADINGS.index("PROBER")
+_LEAST_WIDTHS = (15, 9, 13, 19, 9, 3, 15, 7, 0)
 _RIGHT = frozenset((HEADINGS.index("RTT"), HEADINGS.index("TTL")))
 _STATES = tuple(State)
 _PROTOCOLS = tuple(Protocol)
@@ -34,7 +35,10 @@ MOST_PORTS = 32
 
 
 class TextReporter:
-    """Writes records as a table, UTF-8, as many as there are; columns grow but never shrink."""
+    """Writes records as a table, UTF-8, as many as there are; columns grow but never shrink.
+
+    What else a record says stands in lines of its own under it.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -45,23 +49,28 @@ class TextReporter:
         """Append records. Raises OSError as the stream does."""
         for piece in pieces(verdicts):
             rows = [cells(verdict) for verdict in piece]
+            if all(row[_PROBER] == ABSENT for row in rows):
+                rows = [row[:_PROBER] for row in rows]
             lengths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-            self._widths = tuple(map(max, self._widths, lengths))
+            self._widths = (*map(max, self._widths, lengths), *self._widths[len(lengths) :])
+            line = _layout(self._widths[: len(lengths)])
+            lines = [
+                f"{line.format(*row).rstrip()}\n{_remarked(verdict)}"
+                for row, verdict in zip(rows, piece, strict=True)
+            ]
             if not self._headed:
                 self._headed = True
-                rows.insert(0, HEADINGS)
-            write_all(self._stream, "".join(map(self._line, rows)).encode())
+                lines.insert(0, f"{line.format(*HEADINGS).rstrip()}\n")
+            write_all(self._stream, "".join(lines).encode())
 
     def close(self) -> None:
         """Flush; without records there is no table."""
         self._stream.flush()
 
-    def _line(self, row: tuple[str, ...]) -> str:
-        aligned = [
-            cell.rjust(width) if index in _RIGHT else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, self._widths, strict=True))
-        ]
-        return "  ".join(aligned).rstrip() + "\n"
+
+def _layout(widths: Iterable[int]) -> str:
+    """A line of the table, as `str.format` takes it."""
+    return "  ".join(f"{{:{'>' if index in _RIGHT else '<'}{width}}}" for index, width in enumerate(widths))
 
 
 def cells(verdict: Verdict) -> tuple[str, ...]:
@@ -76,7 +85,24 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
         ABSENT if verdict.ttl is None else str(verdict.ttl),
         escape(verdict.responder) if elsewhere and verdict.responder else ABSENT,
         ABSENT if verdict.service is None else service_text(verdict.service),
+        escape(verdict.prober) if isinstance(verdict, ProberVerdict) else ABSENT,
     )
+
+
+def remarks(verdict: Verdict) -> list[str]:
+    """What else a record says, a line each: earlier replies, what is inferred, why there may be none."""
+    said = [
+        f"before: {step.state} ({step.reason}) from {escape(step.responder)} at {escape(step.time)}"
+        for step in verdict.superseded or ()
+    ]
+    labelled = (("note", verdict.note), ("hint", verdict.hint))
+    return said + [f"{label}: {escape(text)}" for label, text in labelled if text]
+
+
+def _remarked(verdict: Verdict) -> str:
+    if verdict.superseded is None and verdict.note is None and verdict.hint is None:
+        return ""
+    return "".join(f"  {line}\n" for line in remarks(verdict))
 
 
 def escape(text: str) -> str:
@@ -140,6 +166,15 @@ def summary(counts: Mapping[Kind, int]) -> list[str]:
     return [
         f"{names[key].ljust(width)}  {' · '.join(_states(ports[key]))}"
         for key in sorted(ports, key=lambda key: (_PROTOCOLS.index(key[0]), key[1]))
+    ]
+
+
+def remarked(*remarks: Mapping[str, int]) -> list[str]:
+    """A line for each remark: how many targets have it."""
+    return [
+        f"{text}: {thousands(count)} target{'' if count == 1 else 's'}"
+        for counts in remarks
+        for text, count in counts.items()
     ]
 
 

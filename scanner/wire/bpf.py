@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from scanner.core.cookie import LOWEST_SOURCE_PORT
-from scanner.core.decode import ARP_REPLY
+from scanner.core.packets import ARP_REPLY
 
 Instruction: TypeAlias = tuple[int, int, int, int]
 """One `struct sock_filter`: code, jump if true, jump if false, operand."""

@@ -39,7 +39,7 @@ def test_the_format_of_a_file_is_told_or_follows_its_name(ghostport, tmp_path, w
         ]
     elif kind == "csv":
         rows = list(csv.reader(io.StringIO(text)))
-        assert rows[0] == list(Verdict.__struct_fields__)
+        assert rows[0] == [*Verdict.__struct_fields__, "prober"]
         assert len(rows) == 65
     else:
         assert text.startswith("ADDRESS ")

@@ -21,8 +21,9 @@ def test_what_is_not_said_has_its_default():
         "show": None, "quiet": False, "verbose": False, "evidence": None,
     }  # fmt: skip
     assert vars(parse(["read", "x.pcap"])) == {
-        "command": "read", "capture": "x.pcap", "ports": None, "format": None, "output": None, "show": None,
-        "quiet": False, "verbose": False,
+        "command": "read", "captures": ["x.pcap"], "ports": None, "prober": [], "target": [], "since": None,
+        "until": None, "per_prober": False, "conversations": False, "format": None, "output": None,
+        "show": None, "quiet": False, "verbose": False,
     }  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_options_may_come_several_times():
         (["sweep", "--format", "xml"], "invalid choice: 'xml'"),
         (["sweep", "--show", "closed"], "invalid choice: 'closed'"),
         (["read"], "required: FILE; see ghostport read --help"),
-        (["read", "a", "b"], "unrecognized arguments: b"),
+        (["read", "a", "--per-prober", "b", "--fast"], "unrecognized arguments: --fast"),
     ],
 )
 def test_words_that_say_nothing_are_refused_in_one_line(words, fault):

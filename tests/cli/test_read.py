@@ -79,3 +79,151 @@ def test_a_fault_leaves_the_output_file_as_it_was(ghostport, tmp_path):
     assert ghostport("read", "/nowhere/x.pcap", "-o", output).code == 2
     assert output.read_text() == "from last time\n"
     assert list(tmp_path.iterdir()) == [output]
+
+
+# --- several captures, and what is asked of them -------------------------------------------------
+
+
+@pytest.fixture
+def strange(ghostport, tmp_path) -> Path:
+    """A capture of another tool, as far as anybody can tell: there is no plan beside it."""
+    path: Path = tmp_path / "strange.pcap"
+    words = ["sweep", "10.0.0.0/27", "-p", "401-402", "--tcp", "--evidence", path, "-q"]
+    assert ghostport(*words).code == 0
+    Path(f"{path}.json").unlink()
+    return path
+
+
+def records(ran) -> list[dict[str, object]]:
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def test_several_captures_are_read_as_one(ghostport, strange, tmp_path):
+    """A probe may be in one of them, and its answer in the other."""
+    header, body = strange.read_bytes()[:24], strange.read_bytes()[24:]
+    parts: list[list[bytes]] = [[header], [header]]
+    while body:
+        size = 16 + int.from_bytes(body[8:12], "little")
+        frame, body = body[:size], body[size:]
+        parts[frame[16 + 26 : 16 + 28] == b"\xc0\x00"].append(frame)
+    whole = records(ghostport("read", strange, "-p", "all", "--format", "jsonl", "-q"))
+    names = [tmp_path / "one.pcap", tmp_path / "two.pcap"]
+    for name, part in zip(names, parts, strict=True):
+        name.write_bytes(b"".join(part))
+    assert records(ghostport("read", *names, "-p", "all", "--format", "jsonl", "-q")) == whole
+
+
+def test_the_same_capture_twice_is_read_once(ghostport, strange, tmp_path):
+    other = tmp_path / "other.pcap"
+    other.symlink_to(strange)
+    once = ghostport("read", strange, "--format", "jsonl", "-q")
+    assert ghostport("read", strange, other, strange, "--format", "jsonl", "-q") == once
+
+
+def test_what_cannot_be_read_leaves_the_others(ghostport, strange, tmp_path):
+    bad = tmp_path / "bad.pcap"
+    bad.write_bytes(b"nothing of the kind")
+    alone = ghostport("read", strange, "--format", "jsonl", "-q")
+
+    ran = ghostport("read", bad, strange, "/nowhere/x.pcap", "--format", "jsonl", "-q")
+
+    assert (ran.code, ran.out) == (2, alone.out)
+    assert ran.err.splitlines() == [
+        f"ghostport: {bad}: is neither a pcap nor a pcapng file",
+        "ghostport: /nowhere/x.pcap: cannot be read: No such file or directory",
+    ]
+
+
+def test_damage_leaves_what_came_before(ghostport, strange):
+    data = bytearray(strange.read_bytes())
+    whole = len(records(ghostport("read", strange, "-p", "all", "--format", "jsonl", "-q")))
+    at = 24
+    for _ in range(60):
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+    data[at + 8 : at + 12] = b"\xff" * 4
+    strange.write_bytes(data)
+
+    ran = ghostport("read", strange, "-p", "all", "--format", "jsonl", "-q")
+
+    assert ran.code == 2
+    assert 0 < len(records(ran)) < whole
+    assert f"the record at byte {at} claims" in ran.err
+
+
+def test_each_sweep_is_judged_by_its_own_plan(ghostport, capture, tmp_path):
+    other = tmp_path / "y.pcap"
+    assert ghostport("sweep", "10.0.0.0/30", "-p", "7", "--evidence", other, "-q").code == 0
+    both = records(ghostport("read", capture, other, "--format", "jsonl", "-q"))
+    assert len(both) == 128 + 8
+    assert [(r["ip"], r["proto"], r["port"]) for r in both[:6]] == [
+        ("10.0.0.0", proto, port) for proto in ("tcp", "udp") for port in (7, 401, 402)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "addresses"),
+    [
+        (["--target", "10.0.0.8/30"], {f"10.0.0.{n}" for n in range(8, 12)}),
+        (["--target", "10.0.0.8,10.0.0.9"], {"10.0.0.8", "10.0.0.9"}),
+        (["--target", "10.0.0.8", "--target", "2001:db8::/32"], {"10.0.0.8"}),
+        (["--prober", "198.51.100.0/24"], set()),
+        (["--to", "1999-01-01"], set()),
+        (["--from", "2099-01-01T00:00:00+01:00"], set()),
+    ],
+)
+def test_what_is_spoken_of_may_be_chosen(ghostport, strange, words, addresses):
+    ran = ghostport("read", strange, *words, "--format", "jsonl", "-q")
+    assert ran.code == 0
+    assert {record["ip"] for record in records(ran)} == addresses
+
+
+def test_a_verdict_for_each_prober(ghostport, strange):
+    found = records(ghostport("read", strange, "--per-prober", "--format", "jsonl", "-q"))
+    assert len({record.pop("prober") for record in found}) == 1
+    assert found == records(ghostport("read", strange, "--format", "jsonl", "-q"))
+    assert "PROBER" in ghostport("read", strange, "--per-prober").out
+
+
+def test_conversations_take_the_place_of_records(ghostport, capture, tmp_path):
+    ran = ghostport("read", capture, "--conversations")
+    assert ran.code == 0
+    assert ran.out.startswith("START ")
+    assert " conversations: " in ran.out.splitlines()[-1]
+    output = tmp_path / "talk.jsonl"
+    assert ghostport("read", capture, "--conversations", "-o", output, "-q").code == 0
+    found = [json.loads(line) for line in output.read_text().splitlines()]
+    assert {line["server_port"] for line in found} == {401, 402}
+
+
+def test_where_nobody_asked_it_says_what_to_try(ghostport, strange):
+    ran = ghostport("read", strange, "-p", "9")
+    assert ran.code == 0
+    assert ran.out.startswith("no probe to the ports asked about in ")
+    assert "--conversations" in ran.out
+
+
+def test_what_was_not_read_is_told_to_those_who_ask(ghostport, strange):
+    assert "frames read: " in ghostport("read", strange, "-v").out
+    assert "frames read: " not in ghostport("read", strange).out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["-", "-"], "-: standard input can be read once only"),
+        (["x.pcap", "--from", "yesterday"], "'yesterday' is not a time"),
+        (["x.pcap", "--from", "2026-02-30"], "'2026-02-30' is not a time"),
+        (["x.pcap", "--from", "2026-01-02", "--to", "2026-01-01"], "--from 2026-01-02 is later than"),
+        (["x.pcap", "--target", "10.0.0.300"], "'10.0.0.300' is not"),
+        (["x.pcap", "--prober", "fe80::1%eth0"], "'fe80::1%eth0' has a zone"),
+        (["x.pcap", "--prober", "2001:db8::1/32"], "'2001:db8::1/32' has host bits set"),
+        (["x.pcap", "--prober", "2001:::1"], "'2001:::1' is not an IPv6 address"),
+        (["x.pcap", "-p", "all,1"], "'all'"),
+    ],
+)
+def test_what_cannot_be_asked(ghostport, capture, words, complaint, monkeypatch):
+    monkeypatch.chdir(capture.parent)
+    ran = ghostport("read", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"ghostport: {complaint}")
+    assert ran.err.count("\n") == 1

@@ -26,7 +26,8 @@ from scapy.layers.l2 import ARP, CookedLinux, CookedLinuxV2, Dot1AD, Dot1Q, Ethe
 from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import parse_address
-from scanner.core.decode import Decoded, decode_untrusted
+from scanner.core.decode import decode_untrusted
+from scanner.core.packets import Decoded
 from scanner.model import CaptureError
 
 ETHERNET, RAW = 1, 101
@@ -45,6 +46,10 @@ def decoded(frames: Iterable[bytes], link_type: int = ETHERNET, gap: bytes = b""
     return decode_untrusted(buffer, starts, lengths, times, link_type)
 
 
+ELSEWHERE = {"ip_version", "ip_identification", "ip_tunnel", "payload", "size", "captured"}
+"""Columns that have tests of their own."""
+
+
 def rows_of(group: object) -> list[Row]:
     """The columns of one kind of packet, turned into rows."""
     columns: dict[str, list[int]] = {}
@@ -54,6 +59,8 @@ def rows_of(group: object) -> list[Row]:
             columns |= {f"ip_{inner}": getattr(column, inner).tolist() for inner in column.__slots__}
         else:
             columns[name] = column.tolist()
+    for name in ELSEWHERE & set(columns):
+        del columns[name]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -119,19 +126,42 @@ def test_columns_have_the_types_they_promise() -> None:
     for ip in (found.tcp.ip, found.udp.ip, found.icmp.ip):
         assert [getattr(ip, name).dtype.name for name in ip.__slots__] == [
             "int64",
+            "uint8",
             "uint32",
             "uint32",
             "uint8",
+            "uint32",
+            "uint32",
             "int64",
         ]
     for group, names in (
-        (found.tcp, "uint16 uint16 uint32 uint32 uint8"),
-        (found.udp, "uint16 uint16"),
+        (found.tcp, "uint16 uint16 uint32 uint32 uint8 int64 int64 int64"),
+        (found.udp, "uint16 uint16 int64 int64 int64"),
         (found.icmp, "uint8 uint8 uint8 uint32 uint32 uint16 uint16 uint32"),
     ):
         columns = [getattr(group, name) for name in group.__slots__ if name != "ip"]
         assert [column.dtype.name for column in columns] == names.split()
         assert all(column.dtype.isnative for column in columns)
+
+
+def test_what_else_is_known_of_a_packet() -> None:
+    segment = reply(TCP(sport=401, dport=51000, options=[("MSS", 1460)]) / b"hello", id=77)
+    frames = [bytes(ether(segment)).ljust(64, b"\xff"), bytes(ether(reply(ANSWER, id=78)))[:-2]]
+    found = decoded(frames)
+    buffer = b"".join(frames)
+    for group, data, captured, number in ((found.tcp, b"hello", 5, 77), (found.udp, b"hello", 3, 78)):
+        [payload], [size], [there] = group.payload.tolist(), group.size.tolist(), group.captured.tolist()
+        assert (size, there) == (len(data), captured), "what the packet says it has, and what is here"
+        assert buffer[payload : payload + there] == data[:captured]
+        ip = group.ip
+        known = ip.version.tolist(), ip.identification.tolist(), ip.tunnel.tolist()
+        assert known == ([4], [number], [0])
+
+
+def test_a_segment_captured_before_the_card_cut_it_up_has_no_length() -> None:
+    packet = bytes(ether(reply(TCP(sport=401, dport=51000) / b"hello", len=0)))
+    found = decoded([packet])
+    assert (found.tcp.size.tolist(), found.unread.total()) == ([5], 0)
 
 
 def test_padding_behind_the_datagram_is_not_read() -> None:
@@ -431,7 +461,7 @@ def test_no_frames(link_type: int) -> None:
 
 
 def test_unknown_link_type() -> None:
-    with pytest.raises(CaptureError, match="link type 127 is not supported"):
+    with pytest.raises(CaptureError, match=r"link type 127 \(IEEE802_11_RADIOTAP\) is not supported"):
         decoded([bytes(SAMPLES["tcp"])], 127)
 
 

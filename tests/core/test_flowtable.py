@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +13,9 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import parse_address
-from scanner.core.decode import Decoded, decode_untrusted
-from scanner.core.flowtable import Answered, Probes, candidate_probes, match, true_probes
+from scanner.core.decode import decode_untrusted
+from scanner.core.flowtable import MIRRORED, Joined, Probes, candidate_probes, copies, join
+from scanner.core.packets import Decoded
 from scanner.core.rules import Check, Claims, Rules
 
 PROBER, TARGET, ROUTER = "10.0.0.1", "10.50.3.4", "10.9.9.9"
@@ -35,12 +38,16 @@ def ports_asked(*ports: int) -> NDArray[np.bool_]:
     return asked
 
 
-def read(packets: list[Timed], *ports: int) -> tuple[Probes, Claims, Answered]:
-    """As a capture is read: probes, claims, and which belong together."""
-    found = decoded(packets)
-    probes = true_probes(candidate_probes(found, ports_asked(*(ports or (401,)))))
-    claims = Rules().claims(found)
-    return probes, claims, match(probes, claims)
+def read(packets: list[Timed], *ports: int) -> tuple[Probes, Claims, Joined]:
+    """As a capture is read: what may be probes, claims, and which belong together."""
+    found, asked = decoded(packets), ports_asked(*(ports or (401,)))
+    probes, claims = candidate_probes(found, asked), Rules().claims(found)
+    return probes, claims, join(probes, claims, asked)
+
+
+def true_probes(packets: list[Timed], *ports: int) -> Probes:
+    probes, _, joined = read(packets, *ports)
+    return probes.take(joined.true)
 
 
 def pairs(packets: list[Timed], *ports: int) -> list[tuple[int, int, bool]]:
@@ -91,19 +98,13 @@ def test_candidates_are_opening_segments_and_datagrams_to_the_ports_asked_about(
     rows = [getattr(found, name).tolist() for name in found.__slots__]
     prober, target = parse_address(PROBER), parse_address(TARGET)
     assert list(zip(*rows, strict=True)) == [
-        (0, 6, prober, target, 51000, 401, 100),
-        (5, 6, prober, target, 51001, 401, 7),
-        (6, 17, prober, target, 5, 401, 0),
+        (0, 0, 6, prober, target, 51000, 401, 0, 100, 1, 0, 1),
+        (5, 5, 6, prober, target, 51001, 401, 0, 7, 1, 0, 1),
+        (6, 6, 17, prober, target, 5, 401, 0, 0, 1, 0, 1),
     ]
-    assert [getattr(found, name).dtype.name for name in found.__slots__] == [
-        "int64",
-        "uint8",
-        "uint32",
-        "uint32",
-        "uint16",
-        "uint16",
-        "uint32",
-    ]
+    nothing = Probes.none()
+    for name in found.__slots__:
+        assert getattr(found, name).dtype == getattr(nothing, name).dtype, name
 
 
 def test_who_spoke_first_is_the_prober() -> None:
@@ -114,7 +115,7 @@ def test_who_spoke_first_is_the_prober() -> None:
         (30, syn(sport=3493)),
     ]
     probes, claims, answered = read(packets, 401, 3493)
-    assert probes.times.tolist() == [10, 30]
+    assert probes.times[answered.true].tolist() == [10, 30]
     assert claims.frame[answered.row].tolist() == [1]
     assert probes.times[answered.probe].tolist() == [10]
     assert answered.genuine.tolist() == [True]
@@ -125,15 +126,14 @@ def test_who_spoke_first_by_time_and_not_by_place_in_the_file() -> None:
         (20, datagram(sport=401, dport=3493, src=TARGET, dst=PROBER)),
         (10, datagram(sport=3493)),
     ]
-    probes, _, _ = read(packets, 401, 3493)
-    assert probes.prober.tolist() == [parse_address(PROBER)]
+    assert true_probes(packets, 401, 3493).prober.tolist() == [parse_address(PROBER)]
     assert pairs(packets, 401, 3493) == [(0, 10, True)]
 
 
 def test_of_equal_times_the_first_in_the_file_spoke_first() -> None:
     there, back = datagram(sport=3493), datagram(sport=401, dport=3493, src=TARGET, dst=PROBER)
     for first, second in ((there, back), (back, there)):
-        probes, _, _ = read([(10, first), (10, second)], 401, 3493)
+        probes = true_probes([(10, first), (10, second)], 401, 3493)
         assert probes.prober.tolist() == [parse_address(first.src)]
 
 
@@ -144,7 +144,7 @@ def test_each_flow_has_its_own_prober() -> None:
         (30, datagram(sport=401, dport=3494, src=TARGET, dst=PROBER)),
         (40, syn(sport=401, dport=3493, src=TARGET, dst=PROBER)),
     ]
-    probes, _, _ = read(packets, 401, 3493, 3494)
+    probes = true_probes(packets, 401, 3493, 3494)
     assert sorted(probes.times.tolist()) == [10, 30, 40]
 
 
@@ -233,13 +233,63 @@ def test_errors_belong_to_the_probe_they_quote() -> None:
 def test_nothing_recorded() -> None:
     for packets in ([], [(10, syn_ack())], [(10, syn())]):
         _, _, answered = read(packets)
-        assert [len(getattr(answered, name)) for name in answered.__slots__] == [0, 0, 0]
+        assert [len(getattr(answered, name)) for name in ("row", "probe", "genuine")] == [0, 0, 0]
 
 
 def test_some_and_all_of_several() -> None:
     probes, _, _ = read([(10, syn()), (20, syn(sport=6)), (30, syn(sport=7))])
     both = Probes.concatenate([probes.take(np.array([2])), probes.take(probes.times < 30)])
     assert both.times.tolist() == [30, 10, 20]
+
+
+# --- what else may be in it ----------------------------------------------------------------------
+
+
+def with_data(packet: Packet, count: int) -> Packet:
+    return packet / Raw(b"x" * count)
+
+
+@pytest.mark.parametrize(
+    ("ack", "genuine"), [(100, False), (101, True), (105, True), (111, True), (112, False)]
+)
+def test_data_in_a_syn_may_be_acknowledged_as_far_as_it_goes(ack: int, genuine: bool) -> None:
+    """RFC 7413, 4.2.2: the SYN alone, or data as well."""
+    assert pairs([(10, with_data(syn(seq=100), 10)), (20, syn_ack(ack=ack))]) == [(1, 10, genuine)]
+
+
+def test_an_error_quotes_the_syns_own_number_whatever_data_it_had() -> None:
+    probe = with_data(syn(seq=100), 10)
+    assert pairs([(10, probe), (20, error_about(syn(seq=105)))]) == [(1, 10, False)]
+    assert pairs([(10, probe), (20, error_about(probe))]) == [(1, 10, True)]
+
+
+def test_probe_and_reply_travel_in_one_tunnel() -> None:
+    found = decoded([(10, syn()), (20, syn_ack())])
+    probes, claims = candidate_probes(found, ports_asked(401)), Rules().claims(found)
+    for there, back, together in ((0, 0, 1), (5, 5, 1), (5, 6, 0), (0, 5, 0), (5, 0, 0)):
+        out = replace(probes, tunnel=np.full(len(probes), there, dtype=np.uint32))
+        came = replace(claims, tunnel=np.full(len(claims), back, dtype=np.uint32))
+        assert len(join(out, came, ports_asked(401)).row) == together, (there, back)
+
+
+@pytest.mark.parametrize(
+    ("later", "other", "copied"),
+    [
+        (0, syn(), True),
+        (MIRRORED, syn(), True),
+        (MIRRORED + 1, syn(), False),
+        (5, syn(seq=101), False),
+        (5, syn(sport=51001), False),
+        (5, with_data(syn(), 1), False),
+        (5, IP(src=PROBER, dst=TARGET, id=2) / syn().payload, False),
+        (5, IP(src=PROBER, dst=TARGET, ttl=7) / syn().payload, True),
+    ],
+)
+def test_the_same_packet_seen_again_at_once_is_a_copy(later: int, other: Packet, copied: bool) -> None:
+    probes, _, _ = read([(10, syn()), (10 + later, other)])
+    assert copies(probes).tolist() == [False, copied]
+    elsewhere = replace(probes, tunnel=np.array([0, 9], dtype=np.uint32))
+    assert copies(elsewhere).tolist() == [False, copied], "in a tunnel or not"
 
 
 # --- any capture --------------------------------------------------------------------------------
@@ -266,14 +316,18 @@ def test_match_against_a_plain_search(
 ) -> None:
     ours, theirs = columns_of(probed), columns_of(claimed)
     constant = np.full(len(probed), 65535, dtype=np.uint16)
-    probes = Probes(
+    probes = replace(
+        Probes.none().take(np.zeros(0, dtype=np.int64)),
+        frame=np.arange(len(probed)),
         times=ours["times"],
         protocol=ours["protocol"].astype(np.uint8),
         prober=ours["prober"].astype(np.uint32),
         target=ours["target"].astype(np.uint32),
         prober_port=constant,
         target_port=constant,
+        tunnel=constant.astype(np.uint32) & np.uint32(1),
         sequence=ours["sequence"].astype(np.uint32),
+        size=np.zeros(len(probed), dtype=np.uint32),
     )
     count = len(claimed)
     ports = np.full(count, 65535, dtype=np.uint16)
@@ -286,6 +340,7 @@ def test_match_against_a_plain_search(
         target=theirs["target"].astype(np.uint32),
         prober_port=ports,
         target_port=ports,
+        tunnel=ports.astype(np.uint32) & np.uint32(1),
         sequence=theirs["sequence"].astype(np.uint32),
         check=np.full(count, Check.SEQUENCE, dtype=np.uint8),
         rank=zeros,
@@ -305,7 +360,7 @@ def test_match_against_a_plain_search(
         if before:
             at = max(before)[1]
             expected[row] = at, bool(probes.sequence[at] == claims.sequence[row])
-    found = match(probes, claims)
+    found = join(probes, claims, None)
     assert {
         row: (probe, genuine)
         for row, probe, genuine in zip(
@@ -334,7 +389,7 @@ def test_true_probes_against_a_plain_search(rows: list[tuple[int, int, int, int,
         for time, end, port, other, to in rows
         if spoken[frozenset({(end, port), (to, other)})] == (end, port)
     ]
-    left = true_probes(candidates)
+    left = true_probes(packets, 4, 5)
     assert (
         list(
             zip(

@@ -59,7 +59,7 @@ def test_decided_by_a_ledger() -> None:
 targets = st.tuples(st.integers(0, 3), st.sampled_from([6, 17]), st.integers(1, 3))
 
 
-@given(st.lists(targets, max_size=12))
+@given(st.lists(targets, max_size=12, unique=True))
 def test_in_order(rows: list[tuple[int, int, int]]) -> None:
     outcomes = Outcomes.silent(
         np.array([address for address, _, _ in rows], dtype=np.uint32),
@@ -91,6 +91,10 @@ def test_some_and_all_of_several() -> None:
         "responder": "int64",
         "tries": "int64",
         "time": "int64",
+        "note": "uint8",
+        "hint": "uint8",
+        "superseded": "object",
+        "prober": "int64",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scapy.packet import Packet
 
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
+from scanner.core.packets import Decoded
 from scanner.core.rules import (
     ICMP_RULES,
     TCP_RULES,
@@ -34,12 +36,16 @@ RULES = Rules()
 Said = tuple[State, Reason] | None
 
 
-def claims_of(packets: Iterable[Packet | bytes]) -> Claims:
+def decoded(packets: Iterable[Packet | bytes]) -> Decoded:
     frames = [bytes(packet) for packet in packets]
     lengths = np.array([len(frame) for frame in frames], dtype=np.int64)
     buffer = np.frombuffer(b"".join(frames), dtype=np.uint8)
     times = 5_000 + np.arange(len(frames), dtype=np.int64)
-    return RULES.claims(decode_untrusted(buffer, np.cumsum(lengths) - lengths, lengths, times, 101))
+    return decode_untrusted(buffer, np.cumsum(lengths) - lengths, lengths, times, 101)
+
+
+def claims_of(packets: Iterable[Packet | bytes]) -> Claims:
+    return RULES.claims(decoded(packets))
 
 
 def said(packets: Sequence[Packet | bytes]) -> list[Said]:
@@ -188,7 +194,7 @@ FLOW = {
 
 
 @pytest.mark.parametrize(
-    ("flags", "check"), [("SA", Check.SEQUENCE), ("RA", Check.RESET), ("S", Check.NONE)], ids=str
+    ("flags", "check"), [("SA", Check.ACKNOWLEDGED), ("RA", Check.RESET), ("S", Check.NONE)], ids=str
 )
 def test_a_segment_names_the_probe_it_acknowledges(flags: str, check: Check) -> None:
     found = row(claims_of([segment(flags)]))
@@ -232,6 +238,7 @@ def test_columns_have_the_types_they_promise() -> None:
             "target": "uint32",
             "prober_port": "uint16",
             "target_port": "uint16",
+            "tunnel": "uint32",
             "sequence": "uint32",
             "check": "uint8",
             "rank": "uint8",
@@ -260,7 +267,7 @@ def test_some_and_all_of_several() -> None:
     claims = claims_of([segment("SA"), segment("RA"), segment("S")])
     both = Claims.concatenate([claims.take(np.array([2])), claims.take(claims.frame < 2)])
     assert both.frame.tolist() == [2, 0, 1]
-    assert both.check.tolist() == [Check.NONE, Check.SEQUENCE, Check.RESET]
+    assert both.check.tolist() == [Check.NONE, Check.ACKNOWLEDGED, Check.RESET]
 
 
 # --- the sequence number ------------------------------------------------------------------------
@@ -274,10 +281,76 @@ def test_some_and_all_of_several() -> None:
 def test_sequence_agrees(expected: int, distance: int, check: Check) -> None:
     claims = claims_of([segment("SA", ack=(expected + 1 + distance) & 0xFFFFFFFF)])
     claims.check[:] = check
-    agrees = {Check.NONE: True, Check.SEQUENCE: distance == 0, Check.RESET: distance in {0, -1}}[check]
+    exact = distance == 0
+    agrees = {
+        Check.NONE: True,
+        Check.SEQUENCE: exact,
+        Check.ACKNOWLEDGED: exact,
+        Check.RESET: distance in {0, -1},
+    }[check]
     if distance > 3:
         agrees |= check == Check.RESET and distance == 0xFFFFFFFF
     assert sequence_agrees(claims, np.array([expected], dtype=np.uint32)).tolist() == [agrees]
+
+
+@pytest.mark.parametrize("check", [Check.ACKNOWLEDGED, Check.RESET])
+def test_data_that_came_with_a_syn_may_be_acknowledged_too(check: Check) -> None:
+    claims = claims_of([segment("SA", ack=ack) for ack in (11, 12, 14, 15)])
+    claims.check[:] = check
+    expected, size = np.full(4, 10, dtype=np.uint32), np.full(4, 3, dtype=np.uint32)
+    assert sequence_agrees(claims, expected, size).tolist() == [True, True, True, False]
+
+
+def test_what_decides_nothing_yet_tells_of_others() -> None:
+    packets = [segment(flags, ack=101) for flags in ("A", "R", "PA", "SA", "FA", "RA", "S")]
+    found = RULES.asides(decoded(packets))
+    ends = [getattr(found, name).tolist() for name in ("frame", "prober", "responder", "check", "sequence")]
+    us, them, number = parse_address(PROBER), parse_address(TARGET), 7 - 1
+    # What the target may have said, and what the prober may have: one packet can be either.
+    assert sorted(zip(*ends, strict=True)) == [
+        (0, us, them, Check.NONE, 0),
+        (0, them, them, Check.SEQUENCE, number),
+        (1, us, them, Check.NONE, 0),
+        (1, them, them, Check.SEQUENCE, number),
+        (2, us, them, Check.NONE, 0),
+        (2, them, them, Check.SEQUENCE, number),
+        (4, us, them, Check.NONE, 0),
+        (5, them, them, Check.SEQUENCE, number),
+    ]
+    assert set(found.rank.tolist()) == {Rank.UNANSWERED}
+
+
+ICMPV6 = {
+    (1, 0): Reason.NO_ROUTE,
+    (1, 1): Reason.ADMIN_PROHIBITED,
+    (1, 2): Reason.BEYOND_SCOPE,
+    (1, 3): Reason.ADDR_UNREACH,
+    (1, 4): Reason.PORT_UNREACH,
+    (1, 5): Reason.POLICY,
+    (1, 6): Reason.REJECT_ROUTE,
+    **{(3, code): Reason.TIME_EXCEEDED for code in range(8)},
+    (4, 1): Reason.PROTO_UNREACH,
+}
+
+
+@pytest.mark.parametrize("kind", [(kind, code) for kind in range(6) for code in range(8)], ids=str)
+@pytest.mark.parametrize("protocol", [6, 17])
+@pytest.mark.parametrize("from_target", [True, False])
+def test_icmpv6_by_type_and_code(kind: tuple[int, int], protocol: int, from_target: bool) -> None:
+    """RFC 4443: type 3 is time exceeded, and no port is unreachable by it."""
+    found = decoded([icmp("tcp" if protocol == 6 else "udp", 3, 1, TARGET if from_target else ROUTER)])
+    six = replace(
+        found.icmp,
+        ip=replace(found.icmp.ip, version=np.array([6], dtype=np.uint8)),
+        type=np.array([kind[0]], dtype=np.uint8),
+        code=np.array([kind[1]], dtype=np.uint8),
+    )
+    claims = RULES.claims(replace(found, icmp=six))
+    said = [REASONS[code] for code in claims.reason.tolist()]
+    assert said == ([ICMPV6[kind]] if kind in ICMPV6 else [])
+    if said:
+        closed = kind == (1, 4) and protocol == 17 and from_target
+        assert claims.rank.tolist() == [Rank.CLOSED if closed else Rank.FILTERED]
 
 
 def test_sequence_agrees_claim_by_claim() -> None:
@@ -313,14 +386,13 @@ def test_no_two_rules_speak_of_one_packet() -> None:
     for flags in range(256):
         assert sum(flags & rule.set == rule.set and not flags & rule.clear for rule in TCP_RULES) <= 1
     for protocol in Protocol:
-        for kind in (3, 11):
+        for version, kind in ((4, 3), (4, 11), (6, 1), (6, 3), (6, 4)):
             for code in range(256):
                 for sender in (True, False):
                     speaking = [
                         rule
                         for rule in ICMP_RULES
-                        if rule.probe is protocol
-                        and rule.type == kind
+                        if (rule.version, rule.probe, rule.type) == (version, protocol, kind)
                         and rule.code in {None, code}
                         and rule.from_target in {None, sender}
                     ]

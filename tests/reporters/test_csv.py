@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
-from scanner.model import Protocol, Reason, State, Verdict
+from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
 from scanner.reporters.csv import CsvReporter
 
 FACTORY: ReporterFactory = CsvReporter
 
-HEADER = b"ip,proto,port,state,reason,ttl,rtt_ms,responder,tries,time,service\r\n"
+HEADER = b"ip,proto,port,state,reason,ttl,rtt_ms,responder,tries,time,service,note,hint,superseded,prober\r\n"
 
 
 def verdict(**facts) -> Verdict:
@@ -43,8 +43,9 @@ def test_a_header_and_a_record_a_line_with_absent_facts_empty():
     )
     assert report([full], [verdict(state=State.FILTERED, reason=Reason.NO_RESPONSE, tries=3)]) == (
         HEADER
-        + b'10.50.0.1,tcp,401,open,syn-ack,64,0.25,10.50.0.1,1,2024-01-01T00:00:00Z,"{""name"":""nut""}"\r\n'
-        + b"10.50.0.1,tcp,401,filtered,no-response,,,,3,,\r\n"
+        + b"10.50.0.1,tcp,401,open,syn-ack,64,0.25,10.50.0.1,1,2024-01-01T00:00:00Z,"
+        + b'"{""name"":""nut""}",,,,\r\n'
+        + b"10.50.0.1,tcp,401,filtered,no-response,,,,3,,,,,,\r\n"
     )
 
 
@@ -66,7 +67,7 @@ def test_a_cell_that_could_be_a_formula_is_defused(start):
 def test_whatever_a_service_says_is_json_in_one_cell(service):
     text = report([verdict(service=service)]).decode()
     [_, row] = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert len(row) == 11
+    assert len(row) == 15
     assert json.loads(row[10]) == service
     assert row[10].startswith("{")
 
@@ -74,3 +75,23 @@ def test_whatever_a_service_says_is_json_in_one_cell(service):
 def test_lone_surrogates_do_not_stop_it():
     text = report([verdict(service={"banner": "\udc80"})]).decode()
     assert json.loads(list(csv.reader(io.StringIO(text)))[1][10]) == {"banner": "\\udc80"}
+
+
+def test_what_else_is_known_has_cells_of_its_own():
+    before = Superseded(
+        state=State.CLOSED, reason=Reason.RESET, ttl=9, responder="10.50.0.1", time="2024-01-01T00:00:00Z"
+    )
+    facts = {name: getattr(verdict(), name) for name in Verdict.__struct_fields__}
+    facts |= {"note": "open-inferred", "hint": "one-way", "superseded": (before,)}
+    text = report([ProberVerdict(**facts, prober="=1")]).decode()
+    [_, row] = csv.reader(io.StringIO(text, newline=""), strict=True)
+    assert (row[11], row[12], row[14]) == ("open-inferred", "one-way", "'=1")
+    assert json.loads(row[13]) == [
+        {
+            "state": "closed",
+            "reason": "reset",
+            "ttl": 9,
+            "responder": "10.50.0.1",
+            "time": "2024-01-01T00:00:00Z",
+        }
+    ]

@@ -40,9 +40,10 @@ def report(*batches) -> bytes:
 def test_a_record_is_a_line_with_all_keys_in_order():
     assert report([FULL, BARE]) == (
         b'{"ip":"10.50.0.1","proto":"tcp","port":401,"state":"open","reason":"syn-ack","ttl":64,"rtt_ms":0.25,'
-        b'"responder":"10.50.0.1","tries":1,"time":"2024-01-01T00:00:00.000001Z","service":{"name":"nut"}}\n'
+        b'"responder":"10.50.0.1","tries":1,"time":"2024-01-01T00:00:00.000001Z","service":{"name":"nut"},'
+        b'"note":null,"hint":null,"superseded":null}\n'
         b'{"ip":"10.50.0.2","proto":"udp","port":401,"state":"open|filtered","reason":"no-response","ttl":null,'
-        b'"rtt_ms":null,"responder":null,"tries":3,"time":null,"service":null}\n'
+        b'"rtt_ms":null,"responder":null,"tries":3,"time":null,"service":null,"note":null,"hint":null,"superseded":null}\n'
     )
 
 

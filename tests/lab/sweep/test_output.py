@@ -36,7 +36,7 @@ SCHEMA = {
         "responder": NULLABLE_TEXT,
         "tries": {"type": "integer", "minimum": 0},
         "time": {"type": ["string", "null"], "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"},
-        "service": {"type": "null"},
+        **dict.fromkeys(("service", "note", "hint", "superseded"), {"type": "null"}),
     },
     "required": list(Verdict.__struct_fields__),
     "additionalProperties": False,
@@ -74,7 +74,7 @@ def test_every_format_holds_the_same_records(prober, tmp_path):
     assert len(truth) == 56
     for text in (table.read_text(), piped.out):
         found = list(csv.DictReader(io.StringIO(text)))
-        assert list(found[0]) == list(Verdict.__struct_fields__)
+        assert list(found[0]) == [*Verdict.__struct_fields__, "prober"]
         assert [said(row) for row in found] == truth
     assert [(r[0], r[1].removeprefix("401/"), r[2], r[3]) for r in rows(shown.out)] == truth
     assert [said(record) for record in lines.records] == truth

@@ -1,0 +1,157 @@
+"""Rows by key, more of them than memory holds: sorted runs, kept in a scratch file, read a range at a time.
+
+An external merge sort without the merge: who reads asks for a range of keys, and gets the rows of all runs
+that lie in it, sorted; within one key in the order in which they were added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.core.columns import Columns
+
+LAST_KEY = (1 << 64) - 1
+
+_SAMPLED = 256
+"""Rows for which one key is kept in memory."""
+
+
+class Scratch(Protocol):
+    """Somewhere to put bytes for a while."""
+
+    def append(self, data: NDArray[np.uint8]) -> int:
+        """Put them behind all others; returns where. Raises CaptureError where there is no room."""
+
+    def read(self, offset: int, count: int) -> NDArray[np.uint8]:
+        """`count` bytes from there."""
+
+
+T = TypeVar("T", bound=Columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Sorted rows in the scratch file: where, how many, and the key of every _SAMPLED-th."""
+
+    offset: int
+    count: int
+    sample: NDArray[np.uint64]
+
+
+class Runs(Generic[T]):
+    """Rows of one kind of table, each under a key.
+
+    count: how many.
+    """
+
+    def __init__(self, empty: T, scratch: Scratch, most: int) -> None:
+        """`empty`: a table of that kind without rows. `most`: rows to hold in memory."""
+        self._empty = empty
+        self._scratch = scratch
+        self._most = most
+        fields = [(name, getattr(empty, name).dtype) for name in type(empty).__slots__]
+        self._layout = np.dtype([("key", np.dtype(np.uint64)), *fields])
+        self._pending: list[tuple[NDArray[np.uint64], T]] = []
+        self._waiting = 0
+        self._runs: list[_Run] = []
+        self._held: tuple[NDArray[np.uint64], T] | None = None
+        self.count = 0
+
+    def add(self, keys: NDArray[np.uint64], rows: T) -> None:
+        """Take in rows. Raises CaptureError where the scratch file has no room."""
+        if not len(keys):
+            return
+        self._pending.append((keys, rows))
+        self._waiting += len(keys)
+        self.count += len(keys)
+        if self._waiting >= self._most:
+            self._write(*self._sorted())
+
+    def between(self, first: int, last: int) -> T:
+        """All rows with keys from `first` to `last`, both included, by key."""
+        if self._held is None:
+            self._held = self._sorted()
+        keys, rows = self._held
+        begin, end = _within(keys, first, last)
+        parts = [self._read(run, first, last) for run in self._runs]
+        parts.append((keys[begin:end], rows.take(slice(begin, end))))
+        parts = [part for part in parts if len(part[0])]
+        if not parts:
+            return self._empty
+        if len(parts) == 1:
+            return parts[0][1]
+        order = np.argsort(np.concatenate([part[0] for part in parts]), kind="stable")
+        return type(self._empty).concatenate(part[1] for part in parts).take(order)
+
+    def samples(self) -> NDArray[np.uint64]:
+        """The key of about every _SAMPLED-th row, in no order."""
+        if self._held is None:
+            self._held = self._sorted()
+        return np.concatenate([*(run.sample for run in self._runs), self._held[0][::_SAMPLED]])
+
+    def borders(self, step: int, low: int) -> NDArray[np.uint64]:
+        """Keys less their `low` bits, ascending, with about `step` rows from each to the next."""
+        sampled = np.sort(self.samples()) >> np.uint64(low)
+        return np.unique(sampled[:: max(1, step // _SAMPLED)])
+
+    def _sorted(self) -> tuple[NDArray[np.uint64], T]:
+        """What has not been written yet, by key; it is not waiting any more."""
+        pending, self._pending, self._waiting = self._pending, [], 0
+        if not pending:
+            return np.empty(0, dtype=np.uint64), self._empty
+        keys = np.concatenate([part[0] for part in pending])
+        rows = type(self._empty).concatenate(part[1] for part in pending)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], rows.take(order)
+
+    def _write(self, keys: NDArray[np.uint64], rows: T) -> None:
+        packed = np.empty(len(keys), dtype=self._layout)
+        packed["key"] = keys
+        for name in type(rows).__slots__:
+            packed[name] = getattr(rows, name)
+        offset = self._scratch.append(packed.view(np.uint8))
+        self._runs.append(_Run(offset, len(keys), keys[::_SAMPLED].copy()))
+
+    def _read(self, run: _Run, first: int, last: int) -> tuple[NDArray[np.uint64], T]:
+        # A sampled key tells of the rows up to the next one.
+        begin, end = _within(run.sample, first, last)
+        begin, end = max(0, begin - 1) * _SAMPLED, min(end * _SAMPLED, run.count)
+        size = self._layout.itemsize
+        data = self._scratch.read(run.offset + begin * size, max(0, end - begin) * size)
+        packed = data.view(self._layout)
+        begin, end = _within(packed["key"], first, last)
+        packed = packed[begin:end]
+        columns = (np.ascontiguousarray(packed[name]) for name in type(self._empty).__slots__)
+        return np.ascontiguousarray(packed["key"]), type(self._empty)(*columns)
+
+
+def cuts(samples: NDArray[np.uint64], most: int, together: int) -> Iterator[tuple[int, int]]:
+    """Ranges of keys, first and last, that cover all, with about `most` rows in each.
+
+    Args:
+        samples: of all the rows, as `Runs.samples` gives them.
+        most: rows; a single key with more is not divided.
+        together: low bits of a key. Keys that differ in these alone are divided only if they have more
+            rows than that between them.
+    """
+    step = max(1, most // _SAMPLED)
+    first = 0
+    for border in np.sort(samples)[step::step].tolist():
+        whole = border >> together << together
+        begin = whole if whole > first else border
+        if begin > first:
+            yield first, begin - 1
+            first = begin
+    yield first, LAST_KEY
+
+
+def _within(keys: NDArray[np.uint64], first: int, last: int) -> tuple[int, int]:
+    """Where in sorted keys those from first to last are."""
+    begin = np.searchsorted(keys, np.uint64(first), side="left")
+    end = np.searchsorted(keys, np.uint64(last), side="right")
+    return int(begin), int(end)

@@ -1,0 +1,23 @@
+"""Scratch room in memory, that counts what is put there."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class MemoryScratch:
+    """As `scanner.core.runs.Scratch`."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def append(self, data: NDArray[np.uint8]) -> int:
+        offset = len(self.data)
+        self.data += data.tobytes()
+        return offset
+
+    def read(self, offset: int, count: int) -> NDArray[np.uint8]:
+        found = np.frombuffer(self.data[offset : offset + count], dtype=np.uint8)
+        assert len(found) == count
+        return found
