@@ -17,14 +17,14 @@ def way_out(
     routes: Iterable[Mapping[str, Any]],
     *,
     interfaces: Collection[str],
-    networks: Collection[IPv4Network],
+    networks: Collection[IPv4Network | IPv6Network],
 ) -> str | None:
     """The first way out of a namespace, in words; None where there is none.
 
     links, routes: of `ip -json link` and `ip -json route show table all`.
     interfaces: those that may be up. Others may exist but be down: kernels put a sit0,
         tunl0 and their like into every namespace.
-    networks: where IPv4 unicast routes may lead; IPv6 ones may lead to link-local addresses.
+    networks: where unicast routes may lead; IPv6 ones may lead to link-local addresses as well.
     """
     for link in links:
         if link["ifname"] not in interfaces and "UP" in link.get("flags", ()):
@@ -36,10 +36,10 @@ def way_out(
     return None
 
 
-def _is_within(destination: str, networks: Collection[IPv4Network]) -> bool:
+def _is_within(destination: str, networks: Collection[IPv4Network | IPv6Network]) -> bool:
     if destination == "default":
         return False
     network = ip_network(destination)
     if isinstance(network, IPv4Network):
-        return any(network.subnet_of(own) for own in networks)
-    return any(network.subnet_of(own) for own in _IPV6_ON_LINK)
+        return any(isinstance(own, IPv4Network) and network.subnet_of(own) for own in networks)
+    return any(isinstance(own, IPv6Network) and network.subnet_of(own) for own in (*_IPV6_ON_LINK, *networks))

@@ -61,7 +61,7 @@ def answer(listener: socket.socket) -> None:
 
 def _opened(kind: socket.SocketKind, addresses: Iterable[tuple[str, int]]) -> Iterable[socket.socket]:
     for address, port in addresses:
-        listener = socket.socket(socket.AF_INET, kind)
+        listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
         listener.setblocking(False)
         if kind == socket.SOCK_STREAM:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,6 +7,7 @@ say; those of scripted hosts, which no kernel would play, stand here beside thei
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,15 @@ from pathlib import Path
 import msgspec
 
 from scanner.lab.behaviours import Outcome
-from scanner.lab.topology import TARGET_INTERFACE
+from scanner.lab.topology import ROUTER, TARGET_INTERFACE
 from scanner.model import Protocol, Reason, State, Verdict
 from tests.replay.answers import Answer, Pause
+from tests.replay.scenes import TWO_PROBERS, Scene
 
 PCAPS = Path(__file__).parents[2] / "pcaps"
 PLAN = "capture.pcap.json"
 EXPECTED = "expected.jsonl"
+EXPECTED_PER_PROBER = "expected-per-prober.jsonl"
 
 
 class Tool(enum.StrEnum):
@@ -61,10 +64,18 @@ class Case:
     listening: where somebody listens on the prober's own loopback, for TCP and UDP.
     elsewhere: outcomes for targets that the lab knows nothing of.
     believed: what the tool says where it is known to be fooled, by address.
+    ignored: addresses whose replies the tool is known not to understand; it is not asked about them.
     forged: replies that name a probe, and not its sequence number; beside a plan, all that name a target and
         answer none of its probes.
     unfinished: targets without a verdict, where the sweep was cut short.
     exit_codes: with which the tool may end.
+    scene: what is added to the lab.
+    service: arguments of `tests.replay.services`, which then runs beside the lab's own listeners.
+    listens_late: addresses at which a service listens at last, and nobody did at first.
+    finish: commands that make of what was recorded the capture that is kept.
+    partial: the capture shows less than happened: targets may be missing from it, or their replies.
+    one_way: it shows only what the prober sent.
+    inferred: addresses that the prober's own packets betray to be open.
     """
 
     name: str
@@ -84,6 +95,14 @@ class Case:
     forged: int = 0
     unfinished: int = 0
     exit_codes: tuple[int, ...] = (0,)
+    scene: Scene | None = None
+    service: str | None = None
+    listens_late: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
+    partial: bool = False
+    one_way: bool = False
+    inferred: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -97,8 +116,23 @@ class Case:
 
     @property
     def capture_name(self) -> str:
-        """`capture.pcap` or `capture.pcapng`."""
-        return "capture.pcapng" if "capture.pcapng" in f"{self.command} {self.capture}" else "capture.pcap"
+        """`capture.pcap`, `capture.pcapng`, perhaps compressed: the last that a command names."""
+        commands = (self.command, self.capture or "", *self.finish)
+        found = re.findall(r"\bcapture\.pcap(?:ng)?(?:\.gz|\.zst)?", " ".join(commands))
+        return str(found[-1])
+
+    @property
+    def recorded_name(self) -> str:
+        """The file that the tool or the capturing program writes."""
+        found = re.findall(
+            r"-(?:w|-write|-evidence) (\S+\.pcap(?:ng)?)", f"{self.command} {self.capture or ''}"
+        )
+        return str(found[-1])
+
+    @property
+    def router(self) -> str:
+        """Who refuses on the way."""
+        return str(ROUTER) if self.scene is None else self.scene.router
 
     @property
     def capture_path(self) -> Path:
@@ -111,6 +145,28 @@ class Case:
             msgspec.json.decode(line, type=Verdict)
             for line in (self.folder / EXPECTED).read_bytes().splitlines()
         ]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file's end is missing."""
+        return any(line.startswith("truncate") for line in self.finish)
+
+    @property
+    def per_prober(self) -> bool:
+        """Whether it is also known what each of several probers found."""
+        return self.scene is TWO_PROBERS
+
+    @property
+    def per_prober_path(self) -> Path:
+        """The records by prober, where there are any."""
+        return self.folder / EXPECTED_PER_PROBER
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What its folder has, but for the README."""
+        plan = (PLAN,) if self.has_plan else ()
+        probers = (EXPECTED_PER_PROBER,) if self.per_prober else ()
+        return (self.capture_name, EXPECTED, *plan, *probers)
 
     @property
     def has_plan(self) -> bool:

@@ -1,170 +1,288 @@
-"""What Wireshark sees in a capture: the facts of an expectation that only the capture knows.
+"""What Wireshark sees in a capture: packets, as tshark takes them apart, and nothing else.
 
-The law: nothing here shares code with `scanner`. tshark takes the frames apart; given the reason
-that the truth names, the deciding frame is looked for in plain Python, one target at a time.
+The law: nothing here shares code with `scanner`. tshark finds the headers, of link, tunnel and quote, and
+puts fragments together; this reads its words (PDML), which keep the order of headers.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from scanner.model import Protocol, Reason
+from scanner.model import Protocol
 
-_FIELDS = (
-    "frame.time_epoch", "ip.src", "ip.dst", "ip.ttl", "ip.proto", "icmp.type", "icmp.code",
-    "tcp.srcport", "tcp.dstport", "tcp.seq", "tcp.ack", "tcp.flags", "udp.srcport", "udp.dstport",
-)  # fmt: skip
-
-_RAW_NUMBERS = "tcp.relative_sequence_numbers:FALSE"
-
-PROBERS = frozenset({"10.49.0.1", "127.0.0.1", "127.0.0.2"})
-
-_SYN, _RST, _ACK = 0x02, 0x04, 0x10
-_TCP_FLAGS = {
-    # Set among SYN, RST and ACK; what the acknowledgement number may be beside the probe's sequence number.
-    Reason.SYN_ACK: ({_SYN | _ACK}, {1}),
-    Reason.RESET: ({_RST | _ACK, _SYN | _RST | _ACK}, {0, 1}),
-    Reason.SPLIT_HANDSHAKE_SYN: ({_SYN}, None),
-}
-# RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1
-_ICMP = {
-    Reason.NET_UNREACH: {(3, 0)},
-    Reason.HOST_UNREACH: {(3, 1)},
-    Reason.PROTO_UNREACH: {(3, 2)},
-    Reason.PORT_UNREACH: {(3, 3)},
-    Reason.NET_PROHIBITED: {(3, 9)},
-    Reason.HOST_PROHIBITED: {(3, 10)},
-    Reason.ADMIN_PROHIBITED: {(3, 13)},
-    Reason.TIME_EXCEEDED: {(11, 0), (11, 1)},
-}
+_PREFERENCES = (
+    "tcp.relative_sequence_numbers:FALSE",
+    "tcp.analyze_sequence_numbers:FALSE",
+    "tcp.desegment_tcp_streams:FALSE",
+)
+_IP = {"ip", "ipv6"}
+_ICMP = {"icmp": 4, "icmpv6": 6}
+_TRANSPORT = {"tcp", "udp"}
+_CARRIERS = {"gre", "vxlan"}
+_TUNNEL_NAMES = ("gre.key", "vxlan.vni")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame with TCP or UDP in it, or in what an ICMP error quotes; time in ns since the epoch.
 
-    source, destination, ttl: of the outer header. icmp: type and code, None for TCP and UDP themselves.
-    packet_source, packet_destination and what follows: of the TCP or UDP packet, quoted or not.
+    number: its place in the capture. tunnel: what names the tunnel that it came in, outermost first; both
+        ends are named, whichever sent it.
+    source, destination, ttl: of the innermost IP header that is no quote. icmp: IP version, type and code,
+    None for TCP and UDP themselves. identification: of IPv4. packet_source, packet_destination and what
+    follows: of the TCP or UDP packet, quoted or not. size: bytes of data behind its header.
     """
 
     time: int
     source: str
     destination: str
     ttl: int
-    icmp: tuple[int, int] | None
+    icmp: tuple[int, int, int] | None
     protocol: Protocol
     packet_source: str
     packet_destination: str
     source_port: int
     destination_port: int
-    sequence: int
-    acknowledgement: int
-    flags: int
+    sequence: int = 0
+    acknowledgement: int = 0
+    flags: int = 0
+    size: int = 0
+    identification: int = 0
+    tunnel: tuple[str, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What the frames say of one target. The first four are None where no reply decided."""
+class Seen:
+    """What a capture holds.
 
-    ttl: int | None
-    rtt: int | None
-    time: int | None
-    responder: str | None
-    tries: int
+    frames: those that bear on a port, in order of time. heard: all addresses that any IP packet was sent to.
+    """
 
-
-def read_frames(capture: Path) -> list[Frame]:
-    """All frames of a capture that bear on a port, in order of time."""
-    command = ["tshark", "-n", "-o", _RAW_NUMBERS, "-r", str(capture), "-T", "fields"]
-    for option in ("occurrence=a", "separator=|"):
-        command += ["-E", option]
-    for name in _FIELDS:
-        command += ["-e", name]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    frames = (_frame(dict(zip(_FIELDS, line.split("|"), strict=True))) for line in said.splitlines())
-    return sorted((frame for frame in frames if frame is not None), key=lambda frame: frame.time)
+    frames: tuple[Frame, ...]
+    heard: frozenset[str]
 
 
-def sighting(
-    frames: Sequence[Frame], target: str, protocol: Protocol, port: int, reason: Reason, responder: str | None
-) -> Sighting:
-    """What a target's verdict rests on, given the truth. LookupError where no frame bears it out."""
-    probes = [frame for frame in frames if _is_probe(frame, target, protocol, port)]
-    if reason in {Reason.NO_ARP_RESPONSE, Reason.NO_ROUTE}:
-        return Sighting(None, None, None, None, len(probes))
-    if not probes:
-        raise LookupError("it was never probed")
-    if reason is Reason.NO_RESPONSE:
-        return Sighting(None, None, probes[-1].time, None, len(probes))
-    for frame in frames:
-        if frame.source == responder and _bears(frame, reason):
-            # The last one to leave before it, of those it can be an answer to.
-            for probe in reversed(probes):
-                if probe.time <= frame.time and _answers(frame, probe, reason):
-                    return Sighting(frame.ttl, frame.time - probe.time, frame.time, responder, len(probes))
-    raise LookupError(f"no frame from {responder} says {reason}")
+@dataclass(frozen=True, slots=True)
+class _Fragment:
+    """A piece of a datagram: when it came, and its bytes."""
+
+    time: int
+    first: int
+    last: int
 
 
-def _is_probe(frame: Frame, target: str, protocol: Protocol, port: int) -> bool:
-    return (
-        frame.icmp is None
-        and frame.protocol is protocol
-        and frame.source in PROBERS
-        and frame.destination == target
-        and frame.destination_port == port
-        and (protocol is Protocol.UDP or frame.flags & (_SYN | _RST | _ACK) == _SYN)
-    )
+def read_frames(capture: Path) -> Seen:
+    """All frames of a capture, which may be cut off at its end."""
+    frames: list[Frame] = []
+    heard: set[str] = set()
+    fragments: Fragments = {}
+    for layers in _dissected(capture, reassemble=True):
+        heard.update(_show(ip, f"{ip.attrib['name']}.dst") for ip in layers.headers)
+        frame = layers.frame(fragments)
+        if frame is not None:
+            frames.append(frame)
+    if fragments:
+        # tshark takes what an ICMP error quotes for a fragment of its own, if it is one: ask again without.
+        alone = (layers.frame({}) for layers in _dissected(capture, reassemble=False))
+        frames = [frame for frame in frames if frame.icmp is None]
+        frames += [frame for frame in alone if frame is not None and frame.icmp is not None]
+    ordered = sorted(frames, key=lambda frame: (frame.time, frame.number))
+    return Seen(tuple(ordered), frozenset(heard))
 
 
-def _bears(frame: Frame, reason: Reason) -> bool:
-    """Whether it is the kind of frame that the reason speaks of."""
-    if reason in _ICMP:
-        return frame.icmp in _ICMP[reason]
-    if frame.icmp is not None:
-        return False
-    if reason is Reason.UDP_RESPONSE:
-        return frame.protocol is Protocol.UDP
-    return frame.protocol is Protocol.TCP and frame.flags & (_SYN | _RST | _ACK) in _TCP_FLAGS[reason][0]
+def _dissected(capture: Path, *, reassemble: bool) -> Iterator[_Layers]:
+    """The headers of each frame, by tshark."""
+    command = ["tshark", "-n", "-r", str(capture), "-T", "pdml"]
+    for preference in (*_PREFERENCES, *(f"{ip}.defragment:{str(reassemble).upper()}" for ip in sorted(_IP))):
+        command += ["-o", preference]
+    said = subprocess.run(command, capture_output=True, check=False)
+    if not said.stdout.rstrip().endswith(b"</pdml>"):
+        raise ValueError(f"tshark cannot read {capture}: {said.stderr.decode()}")
+    return map(_Layers, ET.fromstring(said.stdout))  # noqa: S314 - tshark's own
 
 
-def _answers(frame: Frame, probe: Frame, reason: Reason) -> bool:
-    """Whether it names this probe."""
-    if frame.protocol is not probe.protocol:
-        return False
-    if frame.icmp is not None:
-        return _flow(frame) == _flow(probe) and frame.sequence == probe.sequence
-    if _flow(frame) != (*_flow(probe)[2:], *_flow(probe)[:2]):
-        return False
-    allowed = _TCP_FLAGS[reason][1] if reason in _TCP_FLAGS else None
-    return allowed is None or (frame.acknowledgement - probe.sequence) % (1 << 32) in allowed
+Fragments = dict[tuple[object, ...], list[_Fragment]]
+"""Pieces that have come, by the datagram they are of."""
 
 
-def _flow(frame: Frame) -> tuple[str, int, str, int]:
-    return frame.packet_source, frame.source_port, frame.packet_destination, frame.destination_port
+class _Layers:
+    """The headers of one frame."""
 
+    def __init__(self, packet: ET.Element) -> None:
+        layers = [layer for layer in packet if layer.tag == "proto"]
+        meta = next(layer for layer in layers if layer.attrib["name"] == "frame")
+        self._number = int(_show(meta, "frame.number"))
+        self._time = int(Decimal(_show(meta, "frame.time_epoch")) * 10**9)
+        self.headers = [layer for layer in layers if layer.attrib["name"] in _IP]
+        self._layers = layers
 
-def _frame(fields: dict[str, str]) -> Frame | None:
-    sources, destinations = fields["ip.src"].split(","), fields["ip.dst"].split(",")
-    prefix = "tcp" if fields["tcp.srcport"] else "udp"
-    # A quote cut off before its eighth byte names nothing.
-    if not fields[f"{prefix}.srcport"] or (prefix == "tcp" and not fields["tcp.seq"]):
+    def frame(self, fragments: Fragments) -> Frame | None:
+        """The frame; None where it bears on no port. Fragments are remembered until one completes them."""
+        if not self.headers:
+            return None
+        time = self._time
+        for header in self.headers:
+            tunnel = self._tunnel(header)
+            behind = self._layers[self._layers.index(header) + 1 :]
+            piece = self._fragment(header, time)
+            if piece is None:
+                continue
+            key = (*_ends(header), _identification(header), _protocol(header), tunnel)
+            pieces = fragments.setdefault(key, [])
+            pieces.append(piece)
+            is_whole = bool(behind) and behind[0].attrib["name"] in _TRANSPORT | _IP | set(_ICMP)
+            if not is_whole or _is_discarded(pieces):
+                return None
+            # Routers answer the first piece, be it before the second has left.
+            time = pieces[0].time
+            fragments[key] = []
+        for layer in behind:
+            name = layer.attrib["name"]
+            if name in _TRANSPORT:
+                return self._built(header, layer, header, None, tunnel, time)
+            if name in _ICMP:
+                kind = (_ICMP[name], int(_show(layer, f"{name}.type")), int(_show(layer, f"{name}.code")))
+                quoted = [proto for proto in layer.iter("proto") if proto.attrib["name"] in _IP | _TRANSPORT]
+                if len(quoted) < 2 or quoted[1].attrib["name"] not in _TRANSPORT:
+                    return None
+                return self._built(quoted[0], quoted[1], header, kind, tunnel, time)
         return None
-    return Frame(
-        time=int(Decimal(fields["frame.time_epoch"]) * 10**9),
-        source=sources[0],
-        destination=destinations[0],
-        ttl=int(fields["ip.ttl"].split(",")[0]),
-        icmp=(int(fields["icmp.type"]), int(fields["icmp.code"])) if fields["icmp.type"] else None,
-        protocol=Protocol(prefix),
-        packet_source=sources[-1],
-        packet_destination=destinations[-1],
-        source_port=int(fields[f"{prefix}.srcport"]),
-        destination_port=int(fields[f"{prefix}.dstport"]),
-        sequence=int(fields["tcp.seq"] or 0),
-        acknowledgement=int(fields["tcp.ack"] or 0),
-        flags=int(fields["tcp.flags"] or "0", 16),
-    )
+
+    def _built(
+        self,
+        packet: ET.Element,
+        transport: ET.Element,
+        header: ET.Element,
+        icmp: tuple[int, int, int] | None,
+        tunnel: tuple[str, ...],
+        time: int,
+    ) -> Frame | None:
+        name = transport.attrib["name"]
+        # A quote cut off before its eighth byte names nothing, nor does a segment without its flags.
+        needed = (
+            ["srcport", "dstport", "seq"] if name == "tcp" else ["srcport", "dstport", "length", "checksum"]
+        )
+        needed += ["flags"] if name == "tcp" and icmp is None else []
+        if any(_field(transport, f"{name}.{field}") is None for field in needed):
+            return None
+        is_tcp = name == "tcp"
+        size = 0
+        if icmp is None:
+            size = _number(transport, "tcp.len") if is_tcp else _number(transport, "udp.length") - 8
+        hops = "ip.ttl" if header.attrib["name"] == "ip" else "ipv6.hlim"
+        source, destination = _ends(header)
+        packet_source, packet_destination = _ends(packet)
+        return Frame(
+            time=time,
+            source=source,
+            destination=destination,
+            ttl=int(_show(header, hops)),
+            icmp=icmp,
+            protocol=Protocol(name),
+            packet_source=packet_source,
+            packet_destination=packet_destination,
+            source_port=_number(transport, f"{name}.srcport"),
+            destination_port=_number(transport, f"{name}.dstport"),
+            sequence=_number(transport, "tcp.seq") if is_tcp else 0,
+            acknowledgement=_number(transport, "tcp.ack") if is_tcp else 0,
+            flags=int(_show(transport, "tcp.flags") or "0", 16) if is_tcp else 0,
+            size=size,
+            identification=_identification(header),
+            tunnel=tunnel,
+            number=self._number,
+        )
+
+    def _tunnel(self, header: ET.Element) -> tuple[str, ...]:
+        words: list[str] = []
+        for layer in self._layers[: self._layers.index(header)]:
+            name = layer.attrib["name"]
+            if name in _IP:
+                words.append("-".join(sorted(_ends(layer))))
+            elif name in _CARRIERS:
+                words.append(name)
+                words += [shown for field in _TUNNEL_NAMES if (shown := _show(layer, field))]
+        return tuple(words)
+
+    def _fragment(self, header: ET.Element, time: int) -> _Fragment | None:
+        """Which piece this is; None where the datagram is whole."""
+        if header.attrib["name"] == "ip":
+            # Versions of tshark show it in bytes or in units of eight; its own bytes do not change.
+            first, more = 8 * (_unmasked(header, "ip.frag_offset") & 0x1FFF), _number(header, "ip.flags.mf")
+            length = _number(header, "ip.len") - _number(header, "ip.hdr_len")
+        else:
+            part = next((p for p in header.iter("proto") if p.attrib["name"] == "ipv6.fraghdr"), None)
+            if part is None:
+                return None
+            first = _unmasked(part, "ipv6.fraghdr.offset") & 0xFFF8
+            more = _number(part, "ipv6.fraghdr.more")
+            before = int(part.attrib["pos"]) - int(header.attrib["pos"]) - 40
+            length = _number(header, "ipv6.plen") - before - 8
+        return _Fragment(time, first, first + length) if first or more else None
+
+
+def _is_discarded(pieces: list[_Fragment]) -> bool:
+    """Whether a kernel discards the datagram: a piece overlaps what came before, and is not all within it.
+
+    RFC 5722 for IPv6; Linux has done the same for IPv4 since 4.19.
+    """
+    runs: list[tuple[int, int]] = []
+    for piece in pieces:
+        if any(first <= piece.first and piece.last <= last for first, last in runs):
+            continue
+        if any(first < piece.last and piece.first < last for first, last in runs):
+            return True
+        runs = list(_joined([*runs, (piece.first, piece.last)]))
+    return False
+
+
+def _joined(runs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    begin, end = -1, -1
+    for first, last in sorted(runs):
+        if first == end:
+            end = last
+            continue
+        if end > 0:
+            yield begin, end
+        begin, end = first, last
+    yield begin, end
+
+
+def _ends(header: ET.Element) -> tuple[str, str]:
+    name = header.attrib["name"]
+    return _show(header, f"{name}.src"), _show(header, f"{name}.dst")
+
+
+def _identification(header: ET.Element) -> int:
+    if header.attrib["name"] == "ip":
+        return int(_show(header, "ip.id"), 16)
+    shown = _show(header, "ipv6.fraghdr.ident")
+    return int(shown, 16) if shown else 0
+
+
+def _protocol(header: ET.Element) -> str:
+    return _show(header, "ip.proto" if header.attrib["name"] == "ip" else "ipv6.fraghdr.nxt")
+
+
+def _field(layer: ET.Element, name: str) -> ET.Element | None:
+    return next((field for field in layer.iter("field") if field.attrib["name"] == name), None)
+
+
+def _show(layer: ET.Element, name: str) -> str:
+    field = _field(layer, name)
+    return "" if field is None else field.attrib["show"]
+
+
+def _number(layer: ET.Element, name: str) -> int:
+    return int(_show(layer, name) or 0)
+
+
+def _unmasked(layer: ET.Element, name: str) -> int:
+    """The bytes that a field of single bits is taken from."""
+    field = _field(layer, name)
+    return 0 if field is None else int(field.attrib["unmaskedvalue"], 16)

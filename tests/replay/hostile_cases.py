@@ -11,7 +11,7 @@ from tests.replay.hosts import SILENT, SPLIT_HANDSHAKE, TCP, UDP, by_router
 
 SYN_ACK, RESET, SYN = Tcp(flags="SA"), Tcp(flags="RA"), Tcp(flags="S", acknowledging=None)
 DATAGRAM = Udp()
-OWN_PORT_UNREACH = Icmp(kind=3, code=3, sender=None)
+OWN_PORT_UNREACH = Icmp(kind=3, code=3, from_target=True)
 
 
 def _odd_icmp(no_word: Outcome) -> dict[str, Played]:
@@ -22,7 +22,7 @@ def _odd_icmp(no_word: Outcome) -> dict[str, Played]:
         "10.50.2.3": Played("source quench (4/0)", (Icmp(kind=4, code=0),), no_word),
         "10.50.2.4": Played("redirect (5/1)", (Icmp(kind=5, code=1),), no_word),
         "10.50.2.5": Played("parameter problem (12/0)", (Icmp(kind=12, code=0),), no_word),
-        "10.50.2.6": Played("host-unreachable, 24 bytes quoted", (Icmp(kind=3, code=1, quoted=24),), no_word),
+        "10.50.2.6": Played("host-unreachable, 24 bytes quoted", (Icmp(kind=3, code=1, quoted=4),), no_word),
         "10.50.2.7": Played("time-exceeded in reassembly (11/1)", (Icmp(kind=11, code=1),), time_exceeded),
         "10.50.2.8": Played(
             "host-unreachable, the quoted length byte-swapped as some stacks do",
@@ -134,11 +134,13 @@ HOSTILE_CASES = (
         protocols=UDP,
         played={
             "10.50.2.1": Played(
-                "quotes another source port", (Icmp(kind=3, code=3, sender=None, from_port=-77),), UDP_SILENT
+                "quotes another source port",
+                (Icmp(kind=3, code=3, from_target=True, from_port=-77),),
+                UDP_SILENT,
             ),
             "10.50.2.2": Played(
                 "quotes another destination port",
-                (Icmp(kind=3, code=3, sender=None, to_port=1),),
+                (Icmp(kind=3, code=3, from_target=True, to_port=1),),
                 UDP_SILENT,
             ),
             "10.50.2.3": Played(

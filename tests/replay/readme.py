@@ -7,13 +7,14 @@ import re
 import subprocess
 import textwrap
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, ip_address
 
 from scanner.lab import Plan, topology
 from scanner.model import State
 from tests.replay.case import Case
-from tests.replay.expectation import Record, Target, targets, truth
-from tests.replay.recording import environment
+from tests.replay.expectation import targets, truth
+from tests.replay.helper import environment
+from tests.replay.oracle import OPEN_INFERRED, Record, Target
 
 _VERSIONS = {
     "ghostport": (("ghostport", "--version"), r"ghostport \S+"),
@@ -24,6 +25,10 @@ _VERSIONS = {
     "tcpdump": (("tcpdump", "--version"), r"tcpdump version \S+"),
     "dumpcap": (("dumpcap", "--version"), r"Dumpcap \(Wireshark\) \S+"),
     "tshark": (("tshark", "--version"), r"TShark \(Wireshark\) \S+"),
+}
+_SERVICES = {
+    "late": "At {address} nobody listened on port {port} at first, and then somebody did.",
+    "large": "At {address} a service answers datagrams to port {port} with 3 000 bytes.",
 }
 _WIDTH = 100
 
@@ -57,6 +62,11 @@ def readme(case: Case, plan: Plan, records: Sequence[Record], tool_line: str) ->
         parts.append(_filled(f"{case.tool} takes {address} for {state} ({reason})."))
     if case.forged:
         parts.append(_filled(f"{case.forged} replies are counted as forged."))
+    if case.service is not None:
+        kind, address, port, *_ = case.service.split()
+        parts.append(f"{_SERVICES[kind].format(address=address, port=port)}")
+    if case.one_way:
+        parts.append("Of every silent target the record has the hint that nothing inbound was captured.")
     if case.unfinished:
         parts.append(_filled(f"{case.unfinished} targets have no verdict: the sweep was cut short."))
     return "\n\n".join(parts) + "\n"
@@ -70,12 +80,17 @@ def index(cases: Sequence[Case]) -> str:
         "recorded in network namespaces without a way out, between hosts of the lab (`ghostport lab`)."
     )
     source = _filled(
-        "`expected.jsonl` does not come from the reader that it tests. States, reasons and responders are "
-        "what the lab's hosts, or scripted ones, were built to do; times, time to live and tries are "
-        "tshark's; and the tool that probed had to agree before a case was kept. `tests/replay/` has the "
-        "cases and the recorder: `make pcaps`, as root, records all of them again."
+        "`expected.jsonl` does not come from the reader that it tests. An oracle of its own rules makes it "
+        "of what tshark dissects; states, reasons and responders must be what the lab's hosts, or scripted "
+        "ones, were built to do; and the tool that probed had to agree before a case was kept. "
+        "`tests/replay/` has the cases and the recorder: `make pcaps`, as root, records all of them again."
     )
-    return f"# Recorded cases\n\n{intro}\n\n{source}\n\n| case | shows |\n|---|---|\n{rows}\n"
+    written = _filled(
+        "Linux as it is here has no VLAN, GRE, IP-in-IP, MPLS or PPP devices: there, a program at each end "
+        "of the cable wraps what real hosts say to each other. Link types and byte orders that cannot be "
+        "recorded here were written of recorded frames. A case that is so says it."
+    )
+    return f"# Recorded cases\n\n{intro}\n\n{source}\n\n{written}\n\n| case | shows |\n|---|---|\n{rows}\n"
 
 
 def _commands(case: Case, tool_line: str) -> list[str]:
@@ -84,13 +99,20 @@ def _commands(case: Case, tool_line: str) -> list[str]:
     else:
         parts = []
         tool_line = "\n    ".join([*([case.capture] if case.capture else []), tool_line])
-    return [*parts, f"In the prober's place was typed:\n\n    {tool_line}"]
+    parts.append(f"In the prober's place was typed:\n\n    {tool_line}")
+    if case.finish:
+        lines = "\n    ".join(case.finish)
+        parts.append(f"The capture that is kept was made of what that recorded:\n\n    {lines}")
+    return parts
 
 
 def _between(case: Case) -> str:
     if case.listening:
         return "on the loopback of one host"
-    if all(IPv4Address(address) in topology.ON_LINK for address in case.targets):
+    if case.scene is not None:
+        prober = " and ".join(case.scene.prober_addresses)
+        return f"from {prober} to hosts behind the router {case.router}, {case.scene.words}"
+    if all(ip_address(address) in topology.ON_LINK for address in case.targets):
         return f"between the prober {topology.PROBER} and hosts of its own link, {topology.ON_LINK}"
     hosts = f"hosts of the lab's `{case.profile}` profile behind the router {topology.ROUTER}"
     return f"between the prober {topology.PROBER} and {hosts}"
@@ -122,6 +144,11 @@ def _verdict(record: Record) -> str:
     said = _cell(f"{record['state']} ({record['reason']})")
     if record["responder"] not in {None, record["ip"]}:
         said += f" from {record['responder']}"
+    if record["note"] == OPEN_INFERRED:
+        said += ", but open to infer"
+    earlier = record["superseded"]
+    for reply in earlier if isinstance(earlier, list) else ():
+        said += f", after {reply['state']} ({reply['reason']})"
     return said if record["tries"] in {0, 1} else f"{said}, {record['tries']} tries"
 
 
@@ -132,13 +159,13 @@ def _there(case: Case, plan: Plan, target: Target) -> str:
         return f"scripted: {case.played[address].does}"
     if address in case.elsewhere:
         return "no route leads there"
+    if done := [host.does for host in (case.scene.hosts if case.scene else ()) if host.address == address]:
+        return done[0]
     outcome, _ = truth(case, plan, target)
-    if outcome.state is State.OPEN:
-        return "a listener"
-    if outcome.state is State.DOWN:
-        return "no host"
+    if outcome.state in {State.OPEN, State.DOWN}:
+        return "a listener" if outcome.state is State.OPEN else "no host"
     for place in plan.profile.places:
-        if IPv4Address(address) in IPv4Network(place.prefix):
+        if ip_address(address) in IPv4Network(place.prefix):
             return f"`{place.behaviour.name}`"
     return "nobody listens"
 

@@ -7,24 +7,24 @@ it was built, and leaves it so.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scanner.lab import Lab, listeners, namespaces
 from scanner.lab.topology import TARGET_INTERFACE
-from tests.replay import stage
-from tests.replay.case import PCAPS, Case
-from tests.replay.expectation import Refused
+from tests.replay import services, stage
+from tests.replay.case import Case
+from tests.replay.helper import environment, helper
+from tests.replay.refused import Refused
+from tests.replay.setting import assert_isolated, scene_set
 
-_ROOT = PCAPS.parent
 _TABLE = "replay"
 _PATIENCE = 10.0
 """Seconds for a helper to be ready."""
@@ -35,16 +35,22 @@ _LAST_WORDS = 0.3
 def record(case: Case, lab: Lab, folder: Path) -> str:
     """Record a case into a folder; returns what the tool wrote to standard output. Raises Refused."""
     with ExitStack() as scene:
+        if case.scene is not None:
+            scene.enter_context(scene_set(case.scene, lab))
         if case.firewall:
             scene.enter_context(_firewall(case, lab))
-        if case.played:
-            command = [sys.executable, "-m", stage.__name__, case.name]
-            scene.enter_context(_helper(namespaces.exec_command(lab.target, command), stage.READY))
+        for module, arguments in ((stage, case.name if case.played else ""), (services, case.service or "")):
+            if arguments:
+                command = [sys.executable, "-m", module.__name__, *arguments.split()]
+                scene.enter_context(helper(namespaces.exec_command(lab.target, command), module.READY))
         if case.listening:
-            scene.enter_context(_helper(_listeners(lab), listeners.READY, wanted=_wanted(case)))
+            scene.enter_context(helper(_listeners(lab), listeners.READY, wanted=_wanted(case)))
         if case.capture is not None:
             scene.enter_context(_capturing(case, lab, folder))
-        return _run_tool(case, lab, folder)
+        printed = _run_tool(case, lab, folder)
+    for line in case.finish:
+        _run(shlex.split(line), folder)
+    return printed
 
 
 def tool_line(case: Case, lab: Lab) -> str:
@@ -53,8 +59,13 @@ def tool_line(case: Case, lab: Lab) -> str:
 
 
 def _run_tool(case: Case, lab: Lab, folder: Path) -> str:
+    assert_isolated(lab)
     words = shlex.split(tool_line(case, lab))
-    ended = lab.run(
+    return _run(namespaces.exec_command(lab.prober, words), folder, case.exit_codes)
+
+
+def _run(words: Sequence[str], folder: Path, exit_codes: Collection[int] = (0,)) -> str:
+    ended = subprocess.run(
         words,
         cwd=folder,
         env=environment(),
@@ -62,17 +73,12 @@ def _run_tool(case: Case, lab: Lab, folder: Path) -> str:
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
-    if ended.returncode not in case.exit_codes:
+    if ended.returncode not in exit_codes:
         said = (ended.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise Refused(f"{words[0]} ended with exit code {ended.returncode}: {said}")
-    return str(ended.stdout)
-
-
-def environment() -> dict[str, str]:
-    """Where `ghostport` and `python` are those that run this."""
-    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(_ROOT)}
+        raise Refused(f"{' '.join(words)} ended with exit code {ended.returncode}: {said}")
+    return ended.stdout
 
 
 @contextmanager
@@ -88,26 +94,6 @@ def _firewall(case: Case, lab: Lab) -> Iterator[None]:
 
 
 @contextmanager
-def _helper(command: Sequence[str], ready: bytes, wanted: str = "") -> Iterator[None]:
-    """A process that stays for the case, once it has said that it is ready."""
-    process = subprocess.Popen(
-        command, cwd=_ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(wanted.encode())
-        process.stdin.close()
-        process.stdin = None
-        if process.stdout.readline() != ready:
-            raise Refused(f"{' '.join(command)}: was not ready")
-        yield
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@contextmanager
 def _capturing(case: Case, lab: Lab, folder: Path) -> Iterator[None]:
     assert case.capture is not None
     log = folder / "capture.log"
@@ -116,7 +102,7 @@ def _capturing(case: Case, lab: Lab, folder: Path) -> Iterator[None]:
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=stream, stderr=stream)
     try:
-        _wait_for_capture(process, folder / case.capture_name, log)
+        _wait_for_capture(process, folder / case.recorded_name, log)
         yield
         time.sleep(_LAST_WORDS)
     finally:
@@ -146,7 +132,7 @@ def _wait_for_capture(process: subprocess.Popen[bytes], capture: Path, log: Path
 
 
 def _listeners(lab: Lab) -> list[str]:
-    lab.assert_isolated()
+    assert_isolated(lab)
     return namespaces.exec_command(lab.prober, [sys.executable, "-I", listeners.__file__])
 
 

@@ -6,14 +6,17 @@ import contextlib
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner import CaptureError, State, read_capture
+from scanner.core.selection import Selection
 from scanner.model import Reason
+from scanner.reading import read_captures
 from scanner.result import Result
-from tests.replay.case import EXPECTED, PCAPS, PLAN, Case
+from tests.replay.case import PCAPS, PLAN, Case
 from tests.replay.cases import CASES
 from tests.replay.expectation import targets
 
@@ -21,8 +24,16 @@ SWEPT = [case for case in CASES if case.has_plan]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
+def ignore(_line: str) -> None:
+    """Hear no warning."""
+
+
 def replay(case: Case) -> Result:
-    return read_capture(case.capture_path, ports=None if case.has_plan else case.ports)
+    warnings: list[str] = []
+    ports = None if case.has_plan else case.ports
+    result = read_capture(case.capture_path, ports=ports, warn=warnings.append)
+    assert len(warnings) == case.is_cut
+    return result
 
 
 @each_case
@@ -37,15 +48,21 @@ def test_a_capture_gives_what_is_expected(case):
 
 @each_case
 def test_a_case_is_whole(case):
-    files = {case.capture_name, EXPECTED, "README.md"} | ({PLAN} if case.has_plan else set())
-
-    assert {path.name for path in case.folder.iterdir()} == files
+    assert {path.name for path in case.folder.iterdir()} == {*case.files, "README.md"}
     assert case.capture_path.stat().st_size < 100_000
     assert f"make pcaps ARGS={case.name}" in (case.folder / "README.md").read_text()
 
 
 def test_no_case_is_left_from_before():
     assert {path.name for path in PCAPS.iterdir()} == {case.name for case in CASES} | {"README.md"}
+
+
+def test_each_prober_has_a_verdict_of_its_own():
+    for case in [case for case in CASES if case.per_prober]:
+        reading = read_captures([case.capture_path], selection=Selection(), per_prober=True)
+
+        lines = msgspec.json.Encoder().encode_lines(list(reading.result))
+        assert lines == case.per_prober_path.read_bytes()
 
 
 @pytest.mark.parametrize("case", SWEPT, ids=lambda case: case.name)
@@ -63,12 +80,12 @@ def test_without_its_plan_a_sweep_says_the_same_of_all_that_was_probed(case, tmp
 
 @each_case
 def test_the_records_of_other_ports_are_left_out(case):
-    assert list(read_capture(case.capture_path, ports=[1])) == []
+    assert list(read_capture(case.capture_path, ports=[1], warn=ignore)) == []
 
 
 @each_case
 def test_asked_about_all_ports_it_says_the_same_of_those_that_were_probed(case):
-    verdicts = read_capture(case.capture_path, ports="1-65535")
+    verdicts = read_capture(case.capture_path, ports="1-65535", warn=ignore)
 
     assert [verdict for verdict in verdicts if verdict.port in case.ports] == case.expected()
 
@@ -104,7 +121,7 @@ def test_a_capture_with_wrong_bytes_never_raises_another_error(tmp_path_factory,
     copy.write_bytes(data)
 
     with contextlib.suppress(CaptureError):
-        for verdict in read_capture(copy, ports=case.ports, warn=lambda _line: None):
+        for verdict in read_capture(copy, ports=case.ports, warn=ignore):
             assert verdict.port in case.ports
 
 
