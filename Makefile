@@ -4,6 +4,7 @@
 #   make lint     ruff, mypy, import floors
 #   make demo     a sweep of 65 536 addresses in a lab of its own (root)
 #   make bench    beside its peers, on the same lab (root)
+#   make fuzz     captures made up by a fuzzer, for ten minutes (FUZZ_SECONDS)
 #   make pcaps    the recorded cases again, or ARGS='open-tcp nmap-udp' (root)
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 the environment's folder,
@@ -18,7 +19,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 
-.PHONY: help setup lab-packages demo test lint format bench pcaps lock clean
+.PHONY: help setup lab-packages demo test lint format bench fuzz pcaps lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -53,6 +54,13 @@ format: setup
 # BENCH_RUNS=3 for fewer rounds, ARGS='tcp udp' for some of the cases: tests/bench/cases.py has them.
 bench: setup lab-if-possible
 	@$(PY) -m tests.bench $(ARGS)
+
+# Without wheels of atheris for this Python it says so and fails; the tests fuzz as well, by hypothesis.
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	    -r requirements/fuzz.txt
+	@$(PY) -m tests.fuzz $(FUZZ_SECONDS) $(ARGS)
 
 pcaps: setup lab-if-possible
 	@$(PY) -m tests.replay.record $(ARGS)

@@ -1,7 +1,7 @@
 """What is compared with what: declared values.
 
 In a command, words in braces are filled in by `place`: {ghostport} {python} {bench} {out} {evidence}
-{interface} {own_mac} {router_mac} {open_host}.
+{traffic} {interface} {own_mac} {router_mac} {open_host}.
 """
 
 from __future__ import annotations
@@ -176,5 +176,31 @@ CASES = (
         packets="evidence",
         isolated=False,
         prepare=f"{_TCP} --evidence {{evidence}}",
+    ),
+    Case(
+        "mixed",
+        "a capture of 500 MB, of which a tenth touches port 401",
+        (
+            Contender("ghostport", "{ghostport} read {traffic} -q -o {out}"),
+            Contender("tcpdump -w", "tcpdump -r {traffic} -w {out} -Z root 'port 401'"),
+            Contender(
+                "scapy PcapReader", "{python} {bench}/scapy_read.py {traffic}", most_runs=1, deadline=300.0
+            ),
+        ),
+        packets="traffic",
+        isolated=False,
+        prepare="{python} {bench}/traffic.py mixed {traffic} 500000000",
+    ),
+    Case(
+        "recorded",
+        "a capture of a sweep of a million addresses",
+        (
+            Contender("ghostport", "{ghostport} read {traffic}"),
+            Contender("ghostport, all records", "{ghostport} read {traffic} -q -o {out}"),
+            Contender("tcpdump -w", "tcpdump -r {traffic} -w {out} -Z root 'port 401'"),
+        ),
+        packets="traffic",
+        isolated=False,
+        prepare="{python} {bench}/traffic.py sweep {traffic} 1000000",
     ),
 )

@@ -24,6 +24,7 @@ def words_of(lab: Lab, scratch: Path) -> dict[str, str]:
         "python": sys.executable,
         "bench": str(Path(__file__).parent),
         "evidence": str(scratch / "evidence.pcap"),
+        "traffic": str(scratch / "traffic.pcap"),
         "interface": PROBER_INTERFACE,
         "own_mac": _mac(lab.prober, PROBER_INTERFACE),
         "router_mac": _mac(lab.target, TARGET_INTERFACE),
