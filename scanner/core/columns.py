@@ -43,20 +43,34 @@ def columns(rows: NDArray[np.uint8], layout: np.dtype[np.void]) -> NDArray[np.vo
     return seen
 
 
+Rows = NDArray[np.int64] | NDArray[np.bool_] | slice
+
+
 class Columns:
-    """Base of dataclasses with slots whose fields are arrays of one length, an element a row of a table."""
+    """Base of dataclasses with slots whose fields are arrays of one length, an element a row of a table.
+
+    A field may be such a table itself.
+    """
 
     __slots__: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(getattr(self, self.__slots__[0]))
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Self:
+    def take(self, rows: Rows) -> Self:
         """Some of the rows."""
-        return type(self)(*(getattr(self, name)[rows] for name in self.__slots__))
+        fields: list[Columns | NDArray[np.generic]] = [getattr(self, name) for name in self.__slots__]
+        return type(self)(*(one.take(rows) if isinstance(one, Columns) else one[rows] for one in fields))
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:
         """All rows of several tables, in order; there must be at least one."""
         listed = list(parts)
-        return cls(*(np.concatenate([getattr(part, name) for part in listed]) for name in cls.__slots__))
+        if len(listed) == 1:
+            return listed[0]
+        joined: list[object] = []
+        for name in cls.__slots__:
+            fields = [getattr(part, name) for part in listed]
+            kind = type(fields[0])
+            joined.append(kind.concatenate(fields) if issubclass(kind, Columns) else np.concatenate(fields))
+        return cls(*joined)

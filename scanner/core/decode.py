@@ -2,167 +2,41 @@
 
 Every length that a packet claims is held against what was captured before anything is read.
 What cannot be read is counted under a name and never guessed: a fragment that does not begin the
-datagram, a header that is cut off, a length that lies. This file knows headers (RFC 791, 9293, 768,
-792, 826) and nothing of probes or verdicts.
+datagram, a header that is cut off, a length that lies. This file knows headers (RFC 9293, 768, 792, 4443,
+826) and nothing of probes or verdicts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core import link
+from scanner.core import headers, ip
+from scanner.core.book import AddressBook
 from scanner.core.columns import columns, gather
-
-TCP = 6
-UDP = 17
-ICMP = 1
-
-ARP_REPLY = 2
-"""The operation of an answer (RFC 826)."""
-
-_IPV4_HEADER = 20
-_TCP_HEADER = 20
-_UDP_HEADER = 8
-_ICMP_HEADER = 8
-_QUOTED_BYTES = 8
-_ARP_BODY = 28
-_FRAGMENT_OFFSET = 0x1FFF
-
-# RFC 791, 3.1
-_IPV4 = np.dtype(
-    {
-        "names": ["version_ihl", "length", "fragment", "ttl", "protocol", "source", "destination"],
-        "formats": ["u1", ">u2", ">u2", "u1", "u1", ">u4", ">u4"],
-        "offsets": [0, 2, 6, 8, 9, 12, 16],
-        "itemsize": 20,
-    }
+from scanner.core.link import ARP, IPV4, network_layer
+from scanner.core.packets import (
+    NO_TUNNEL,
+    TCP,
+    UDP,
+    ArpPackets,
+    Datagrams,
+    Decoded,
+    Fragments,
+    IcmpErrors,
+    Segments,
+    UserDatagrams,
 )
-# RFC 9293, 3.1
-_TCP = np.dtype(
-    {
-        "names": ["source_port", "destination_port", "sequence", "acknowledgement", "data_offset", "flags"],
-        "formats": [">u2", ">u2", ">u4", ">u4", "u1", "u1"],
-        "offsets": [0, 2, 4, 8, 12, 13],
-        "itemsize": 20,
-    }
-)
-# RFC 768; TCP has its ports in the same place, and its sequence number after them.
-_PORTS = np.dtype(
-    {
-        "names": ["source_port", "destination_port", "sequence", "length"],
-        "formats": [">u2", ">u2", ">u4", ">u2"],
-        "offsets": [0, 2, 4, 4],
-        "itemsize": 8,
-    }
-)
-# RFC 792
-_ICMP = np.dtype({"names": ["type", "code"], "formats": ["u1", "u1"], "offsets": [0, 1], "itemsize": 8})
-# RFC 826, for Ethernet and IPv4
-_ARP = np.dtype(
-    {
-        "names": ["kind", "operation", "sender", "target"],
-        "formats": [">u8", ">u2", ">u4", ">u4"],
-        "offsets": [0, 6, 14, 24],
-        "itemsize": 28,
-    }
-)
+from scanner.core.tunnels import TunnelNumbers
+
+Rows = NDArray[np.int64]
+
 _ARP_ETHERNET_IPV4 = 0x000108000604
-
-
-@dataclass(frozen=True, slots=True)
-class Datagrams:
-    """What all IPv4 packets have. One element a packet in each column.
-
-    frame: int64, which frame of the input.
-    source, destination: uint32. ttl: uint8. times: int64 ns.
-    """
-
-    frame: NDArray[np.int64]
-    source: NDArray[np.uint32]
-    destination: NDArray[np.uint32]
-    ttl: NDArray[np.uint8]
-    times: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def take(self, rows: NDArray[np.int64]) -> Datagrams:
-        """Some of them."""
-        return Datagrams(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """TCP segments: `ip`, ports uint16, sequence numbers uint32, flags uint8."""
-
-    ip: Datagrams
-    source_port: NDArray[np.uint16]
-    destination_port: NDArray[np.uint16]
-    sequence: NDArray[np.uint32]
-    acknowledgement: NDArray[np.uint32]
-    flags: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class UserDatagrams:
-    """UDP datagrams: `ip` and ports uint16."""
-
-    ip: Datagrams
-    source_port: NDArray[np.uint16]
-    destination_port: NDArray[np.uint16]
-
-
-@dataclass(frozen=True, slots=True)
-class IcmpErrors:
-    """ICMP messages that quote a TCP or UDP packet.
-
-    type, code: uint8. protocol: uint8, of the quoted packet, and its source and destination uint32,
-    ports uint16; sequence uint32 is the quoted TCP sequence number, for UDP length and checksum.
-    """
-
-    ip: Datagrams
-    type: NDArray[np.uint8]
-    code: NDArray[np.uint8]
-    protocol: NDArray[np.uint8]
-    source: NDArray[np.uint32]
-    destination: NDArray[np.uint32]
-    source_port: NDArray[np.uint16]
-    destination_port: NDArray[np.uint16]
-    sequence: NDArray[np.uint32]
-
-
-@dataclass(frozen=True, slots=True)
-class ArpPackets:
-    """ARP packets for IPv4 over Ethernet.
-
-    operation: uint16 (1 request, 2 reply). sender_mac, target_mac: `(N, 6)` uint8. sender, target: uint32.
-    """
-
-    frame: NDArray[np.int64]
-    times: NDArray[np.int64]
-    operation: NDArray[np.uint16]
-    sender_mac: NDArray[np.uint8]
-    sender: NDArray[np.uint32]
-    target_mac: NDArray[np.uint8]
-    target: NDArray[np.uint32]
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The packets of some frames, by kind, and how many frames were not read and why."""
-
-    tcp: Segments
-    udp: UserDatagrams
-    icmp: IcmpErrors
-    arp: ArpPackets
-    unread: Counter[str]
+_CUT_OFF = "cut off in the transport header"
 
 
 def decode_untrusted(
@@ -172,177 +46,275 @@ def decode_untrusted(
     times: NDArray[np.int64],
     link_type: int,
 ) -> Decoded:
-    """Decode frames, as `scanner.contracts.Frames` holds them.
+    """Decode frames of a sweep, as `scanner.contracts.Frames` holds them: IPv4 and ARP.
+
+    First fragments are read as they are, later ones counted.
 
     Raises:
         CaptureError: the link type is not supported. Nothing in the frames themselves raises.
     """
-    unread: Counter[str] = Counter()
-    network, ethertype = link.network_layer(buffer, starts, link_type)
-    room = starts + lengths - network
-    there = room > 0
-    _count(unread, "cut off in the link header", ~there)
-    is_ip = there & (ethertype == link.IPV4)
-    is_arp = there & (ethertype == link.ARP)
-    _count(unread, "not IPv4 or ARP", there & ~(is_ip | is_arp))
-    arp = _arp(buffer, network, room, times, np.flatnonzero(is_arp), unread)
+    decoder = Decoder(buffer, times)
+    at, kind = network_layer(buffer, starts, lengths, link_type)
+    end = starts + lengths
+    there = decoder.reach(at, end)
+    is_ip = there & (kind == IPV4)
+    is_arp = there & (kind == ARP)
+    decoder.count("not IPv4 or ARP", there & ~(is_ip | is_arp))
+    decoder.read_arp(at, end, np.flatnonzero(is_arp))
     frame = np.flatnonzero(is_ip)
-    whole = room[frame] >= _IPV4_HEADER
-    _count(unread, "cut off in the IPv4 header", ~whole)
-    frame = frame[whole]
-    header = columns(gather(buffer, network[frame], _IPV4_HEADER), _IPV4)
-    transport, size, sound = _payload(network[frame], room[frame], header)
-    _count(unread, "malformed IPv4 header", ~sound)
-    later = (header["fragment"] & _FRAGMENT_OFFSET) != 0
-    _count(unread, "later fragment", sound & later)
-    sound &= ~later
-    known = np.zeros(len(frame), dtype=np.bool_)
-    chosen: dict[int, tuple[Datagrams, NDArray[np.int64], NDArray[np.int64]]] = {}
-    for protocol, least in ((TCP, _TCP_HEADER), (UDP, _UDP_HEADER), (ICMP, _ICMP_HEADER)):
-        mine = sound & (header["protocol"] == protocol)
-        known |= mine
-        fits = size >= least
-        _count(unread, "cut off in the transport header", mine & ~fits)
-        rows = np.flatnonzero(mine & fits)
-        chosen[protocol] = (_datagrams(frame, header, times, rows), transport[rows], size[rows])
-    _count(unread, "other IP protocol", sound & ~known)
-    return Decoded(
-        tcp=_tcp(buffer, chosen[TCP][0], chosen[TCP][1], unread),
-        udp=_udp(buffer, chosen[UDP][0], chosen[UDP][1], unread),
-        icmp=_icmp(buffer, *chosen[ICMP], unread),
-        arp=arp,
-        unread=unread,
-    )
+    _, other = decoder.read_ip(Layer(4, frame, at[frame], end[frame]))
+    decoder.count("other IP protocol", other)
+    return decoder.decoded()
 
 
-def _count(unread: Counter[str], name: str, mask: NDArray[np.bool_]) -> None:
-    found = int(np.count_nonzero(mask))
-    if found:
-        unread[name] += found
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """IP packets to be read, of one version; 0 if it is not known yet.
 
-
-def _payload(
-    network: NDArray[np.int64], room: NDArray[np.int64], header: NDArray[np.void]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Where each payload begins, how much of it was captured, and whether the header holds together.
-
-    Bytes after the datagram's total length are link padding, not payload.
+    frame: int64, in which frame. at, end: int64, where they are. tunnel: uint64, in which tunnels, as
+    `TunnelNumbers` knows them; None if in none.
     """
-    header_bytes, sound = _header_bytes(header)
-    total = header["length"].astype(np.int64)
-    return network + header_bytes, np.minimum(total, room) - header_bytes, sound & (total >= header_bytes)
+
+    version: int
+    frame: Rows
+    at: Rows
+    end: Rows
+    tunnel: NDArray[np.uint64] | None = None
+
+    def take(self, version: int, rows: NDArray[np.bool_]) -> Layer:
+        """Some of them, all of that version."""
+        tunnel = None if self.tunnel is None else self.tunnel[rows]
+        return Layer(version, self.frame[rows], self.at[rows], self.end[rows], tunnel)
 
 
-def _header_bytes(header: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """How long each IPv4 header says it is, and whether it can be one."""
-    version_ihl = header["version_ihl"]
-    header_bytes = (version_ihl & 0x0F).astype(np.int64) * 4
-    return header_bytes, (version_ihl >> 4 == 4) & (header_bytes >= _IPV4_HEADER)
+@dataclass(slots=True)
+class Decoder:
+    """Collects the packets of some frames.
 
+    buffer, times: as in `scanner.contracts.Frames`. ports: `(65536,)` bool, packets that bear on no such port
+    are left out; None for all. book: gives IPv6 addresses their numbers. tunnels: theirs. numbers: `(N,)`
+    int64, of the frames, where they are others than their rows. set_aside: fragments are not read.
+    """
 
-def _datagrams(
-    frame: NDArray[np.int64], header: NDArray[np.void], times: NDArray[np.int64], rows: NDArray[np.int64]
-) -> Datagrams:
-    frames = frame[rows]
-    chosen = header if len(rows) == len(header) else header[rows]
-    return Datagrams(
-        frame=frames,
-        source=chosen["source"].astype(np.uint32),
-        destination=chosen["destination"].astype(np.uint32),
-        ttl=chosen["ttl"].copy(),
-        times=times[frames],
-    )
+    buffer: NDArray[np.uint8]
+    times: NDArray[np.int64]
+    ports: NDArray[np.bool_] | None = None
+    book: AddressBook | None = None
+    tunnels: TunnelNumbers = field(default_factory=TunnelNumbers)
+    numbers: Rows | None = None
+    set_aside: bool = False
+    unread: Counter[str] = field(default_factory=Counter)
+    _tcp: list[Segments] = field(default_factory=list)
+    _udp: list[UserDatagrams] = field(default_factory=list)
+    _icmp: list[IcmpErrors] = field(default_factory=list)
+    _fragments: list[Fragments] = field(default_factory=list)
+    _arp: list[ArpPackets] = field(default_factory=list)
 
+    def count(self, name: str, mask: NDArray[np.bool_]) -> None:
+        """Count what is not read under a name."""
+        found = int(np.count_nonzero(mask))
+        if found:
+            self.unread[name] += found
 
-def _tcp(
-    buffer: NDArray[np.uint8], ip: Datagrams, transport: NDArray[np.int64], unread: Counter[str]
-) -> Segments:
-    header = columns(gather(buffer, transport, _TCP_HEADER), _TCP)
-    sound = header["data_offset"] >> 4 >= _TCP_HEADER // 4
-    if not sound.all():
-        _count(unread, "malformed TCP header", ~sound)
-        rows = np.flatnonzero(sound)
-        ip, header = ip.take(rows), header[rows]
-    return Segments(
-        ip=ip,
-        source_port=header["source_port"].astype(np.uint16),
-        destination_port=header["destination_port"].astype(np.uint16),
-        sequence=header["sequence"].astype(np.uint32),
-        acknowledgement=header["acknowledgement"].astype(np.uint32),
-        flags=header["flags"].copy(),
-    )
+    def reach(self, at: Rows, end: Rows) -> NDArray[np.bool_]:
+        """Which frames go on to their network layer; those that do not are counted."""
+        there = end > at
+        if not there.all():
+            self.count("cut off in the link header", ~there)
+        return there
 
+    def read_ip(self, layer: Layer) -> tuple[ip.Packets, NDArray[np.bool_]]:
+        """Read IP packets, and what they carry.
 
-def _udp(
-    buffer: NDArray[np.uint8], ip: Datagrams, transport: NDArray[np.int64], unread: Counter[str]
-) -> UserDatagrams:
-    header = columns(gather(buffer, transport, _UDP_HEADER), _PORTS)
-    sound = header["length"] >= _UDP_HEADER
-    if not sound.all():
-        _count(unread, "malformed UDP header", ~sound)
-        rows = np.flatnonzero(sound)
-        ip, header = ip.take(rows), header[rows]
-    return UserDatagrams(
-        ip=ip,
-        source_port=header["source_port"].astype(np.uint16),
-        destination_port=header["destination_port"].astype(np.uint16),
-    )
+        Returns:
+            The packets, and `(N,)` bool, which of them carry something else than TCP, UDP and ICMP.
+        """
+        packets = ip.packets(self.buffer, layer.at, layer.end, layer.version, quoted=False)
+        if not packets.whole.all():
+            self.count(f"cut off in the IPv{layer.version} header", ~packets.whole)
+        usable = packets.whole & packets.sound
+        self.count(f"malformed IPv{layer.version} header", packets.whole & ~packets.sound)
+        if len(packets.pieces.row):
+            self._pieces(layer, packets, usable)
+        other = usable.copy()
+        icmp = ip.ICMP_OF[layer.version]
+        kinds: tuple[tuple[int, int, Callable[[Layer, ip.Packets, Rows], None]], ...] = (
+            (TCP, headers.TCP_BYTES, self._segments),
+            (UDP, headers.UDP_BYTES, self._datagrams),
+            (icmp, headers.ICMP_BYTES, self._errors),
+        )
+        for protocol, least, read in kinds:
+            mine = usable & (packets.protocol == protocol)
+            other &= ~mine
+            fits = mine & (packets.captured >= least)
+            self.count(_CUT_OFF, mine & ~fits)
+            read(layer, packets, np.flatnonzero(fits))
+        return packets, other
 
+    def _pieces(self, layer: Layer, packets: ip.Packets, usable: NDArray[np.bool_]) -> None:
+        """Take fragments out of what is usable."""
+        pieces = packets.pieces
+        good = usable[pieces.row] & (packets.captured[pieces.row] >= 0)
+        row, offset = pieces.row[good], pieces.offset[good]
+        if not self.set_aside:
+            later = row[offset > 0]
+            self.unread.update({"later fragment": len(later)} if len(later) else {})
+            usable[later] = False
+            return
+        usable[row] = False
+        self._fragments.append(
+            Fragments(
+                ip=self._ip(layer, packets, row, identification=pieces.identification[good]),
+                protocol=packets.protocol[row],
+                start=packets.at[row],
+                payload=packets.transport[row],
+                size=packets.size[row],
+                captured=packets.captured[row],
+                offset=offset,
+                more=pieces.more[good],
+            )
+        )
 
-def _icmp(
-    buffer: NDArray[np.uint8],
-    ip: Datagrams,
-    transport: NDArray[np.int64],
-    size: NDArray[np.int64],
-    unread: Counter[str],
-) -> IcmpErrors:
-    header = columns(gather(buffer, transport, _ICMP_HEADER), _ICMP)
-    quoted = columns(gather(buffer, transport + _ICMP_HEADER, _IPV4_HEADER), _IPV4)
-    room = size - _ICMP_HEADER
-    # The quoted total length is the probe's own, or what the target's stack made of it: what was quoted is
-    # bounded by the message alone.
-    header_bytes, sound = _header_bytes(quoted)
-    ports_at = transport + _ICMP_HEADER + header_bytes
-    enough = header_bytes + _QUOTED_BYTES <= room
-    transported = (quoted["protocol"] == TCP) | (quoted["protocol"] == UDP)
-    first = (quoted["fragment"] & _FRAGMENT_OFFSET) == 0
-    useful = sound & enough & transported & first
-    _count(unread, "ICMP without a quoted TCP or UDP packet", ~useful)
-    rows = np.flatnonzero(useful)
-    quote = quoted[rows]
-    ports = columns(gather(buffer, ports_at[rows], _QUOTED_BYTES), _PORTS)
-    return IcmpErrors(
-        ip=ip.take(rows),
-        type=header["type"][rows],
-        code=header["code"][rows],
-        protocol=quote["protocol"],
-        source=quote["source"].astype(np.uint32),
-        destination=quote["destination"].astype(np.uint32),
-        source_port=ports["source_port"].astype(np.uint16),
-        destination_port=ports["destination_port"].astype(np.uint16),
-        sequence=ports["sequence"].astype(np.uint32),
-    )
+    def _ip(
+        self, layer: Layer, packets: ip.Packets, rows: Rows, identification: NDArray[np.uint32] | None = None
+    ) -> Datagrams:
+        frame = layer.frame[rows]
+        source, destination = packets.ends(rows, self.book)
+        if layer.tunnel is None:
+            tunnel = np.full(len(rows), NO_TUNNEL, dtype=np.uint32)
+        else:
+            tunnel = self.tunnels.numbers(layer.tunnel[rows])
+        return Datagrams(
+            frame=frame if self.numbers is None else self.numbers[frame],
+            version=np.full(len(rows), layer.version, dtype=np.uint8),
+            source=source,
+            destination=destination,
+            ttl=packets.ttl(rows),
+            identification=packets.identification(rows) if identification is None else identification,
+            tunnel=tunnel,
+            times=self.times[frame],
+        )
 
+    def _wanted(self, at: Rows) -> NDArray[np.bool_] | None:
+        """Which transport headers name a port that is asked about; None for all."""
+        if self.ports is None:
+            return None
+        both = gather(self.buffer, at, 4).view(">u2").astype(np.uint16)
+        wanted: NDArray[np.bool_] = self.ports[both[:, 0]] | self.ports[both[:, 1]]
+        return wanted
 
-def _arp(
-    buffer: NDArray[np.uint8],
-    network: NDArray[np.int64],
-    room: NDArray[np.int64],
-    times: NDArray[np.int64],
-    frame: NDArray[np.int64],
-    unread: Counter[str],
-) -> ArpPackets:
-    rows = gather(buffer, network[frame], _ARP_BODY)
-    body = columns(rows, _ARP)
-    sound = (room[frame] >= _ARP_BODY) & (body["kind"] >> np.uint64(16) == _ARP_ETHERNET_IPV4)
-    _count(unread, "malformed ARP", ~sound)
-    frame = frame[sound]
-    return ArpPackets(
-        frame=frame,
-        times=times[frame],
-        operation=body["operation"][sound].astype(np.uint16),
-        sender_mac=rows[sound, 8:14],
-        sender=body["sender"][sound].astype(np.uint32),
-        target_mac=rows[sound, 18:24],
-        target=body["target"][sound].astype(np.uint32),
-    )
+    def _segments(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
+        wanted = self._wanted(packets.transport[rows])
+        if wanted is not None:
+            rows = rows[wanted]
+        at = packets.transport[rows]
+        header = columns(gather(self.buffer, at, headers.TCP_BYTES), headers.TCP)
+        sound = header["data_offset"] >> 4 >= headers.TCP_BYTES // 4
+        if not sound.all():
+            self.count("malformed TCP header", ~sound)
+            rows, at, header = rows[sound], at[sound], header[sound]
+        begin = (header["data_offset"] >> 4).astype(np.int64) * 4
+        self._tcp.append(
+            Segments(
+                ip=self._ip(layer, packets, rows),
+                source_port=header["source_port"].astype(np.uint16),
+                destination_port=header["destination_port"].astype(np.uint16),
+                sequence=header["sequence"].astype(np.uint32),
+                acknowledgement=header["acknowledgement"].astype(np.uint32),
+                flags=header["flags"].copy(),
+                payload=at + begin,
+                size=np.maximum(packets.size[rows] - begin, 0),
+                captured=np.maximum(packets.captured[rows] - begin, 0),
+            )
+        )
+
+    def _datagrams(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
+        wanted = self._wanted(packets.transport[rows])
+        if wanted is not None:
+            rows = rows[wanted]
+        at = packets.transport[rows]
+        header = columns(gather(self.buffer, at, headers.UDP_BYTES), headers.PORTS)
+        length = header["length"].astype(np.int64)
+        # RFC 2675, 4: a jumbogram's length is that of its packet.
+        length = np.where((length == 0) & (layer.version == 6), packets.size[rows], length)
+        sound = length >= headers.UDP_BYTES
+        if not sound.all():
+            self.count("malformed UDP header", ~sound)
+            rows, at, header, length = rows[sound], at[sound], header[sound], length[sound]
+        self._udp.append(
+            UserDatagrams(
+                ip=self._ip(layer, packets, rows),
+                source_port=header["source_port"].astype(np.uint16),
+                destination_port=header["destination_port"].astype(np.uint16),
+                payload=at + headers.UDP_BYTES,
+                size=length - headers.UDP_BYTES,
+                captured=np.minimum(length, packets.captured[rows]) - headers.UDP_BYTES,
+            )
+        )
+
+    def _errors(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
+        at = packets.transport[rows]
+        header = columns(gather(self.buffer, at, headers.ICMP_BYTES), headers.ICMP)
+        at = at + headers.ICMP_BYTES
+        end = packets.transport[rows] + packets.captured[rows]
+        quoted = ip.packets(self.buffer, at, end, layer.version, quoted=True)
+        useful = quoted.whole & quoted.sound & (quoted.captured >= headers.PORTS_BYTES)
+        useful &= (quoted.protocol == TCP) | (quoted.protocol == UDP)
+        useful[quoted.pieces.row[quoted.pieces.offset > 0]] = False
+        self.count("ICMP without a quoted TCP or UDP packet", ~useful)
+        some = np.flatnonzero(useful)
+        wanted = self._wanted(quoted.transport[some])
+        if wanted is not None:
+            some = some[wanted]
+        ports = columns(gather(self.buffer, quoted.transport[some], headers.PORTS_BYTES), headers.PORTS)
+        source, destination = quoted.ends(some, self.book)
+        self._icmp.append(
+            IcmpErrors(
+                ip=self._ip(layer, packets, rows[some]),
+                type=header["type"][some],
+                code=header["code"][some],
+                protocol=quoted.protocol[some],
+                source=source,
+                destination=destination,
+                source_port=ports["source_port"].astype(np.uint16),
+                destination_port=ports["destination_port"].astype(np.uint16),
+                sequence=ports["sequence"].astype(np.uint32),
+            )
+        )
+
+    def read_arp(self, at: Rows, end: Rows, frame: Rows) -> None:
+        """Read ARP packets of some frames."""
+        rows = gather(self.buffer, at[frame], headers.ARP_BYTES)
+        body = columns(rows, headers.ARP)
+        sound = (end - at)[frame] >= headers.ARP_BYTES
+        sound &= body["kind"] >> np.uint64(16) == _ARP_ETHERNET_IPV4
+        self.count("malformed ARP", ~sound)
+        frame = frame[sound]
+        self._arp.append(
+            ArpPackets(
+                frame=frame,
+                times=self.times[frame],
+                operation=body["operation"][sound].astype(np.uint16),
+                sender_mac=rows[sound, 8:14],
+                sender=body["sender"][sound].astype(np.uint32),
+                target_mac=rows[sound, 18:24],
+                target=body["target"][sound].astype(np.uint32),
+            )
+        )
+
+    def decoded(self) -> Decoded:
+        """All that was read."""
+        nothing = np.empty(0, dtype=np.int64)
+        if not self._tcp:
+            self.read_ip(Layer(4, nothing, nothing, nothing))
+        if not self._arp:
+            self.read_arp(nothing, nothing, nothing)
+        return Decoded(
+            buffer=self.buffer,
+            tcp=Segments.concatenate(self._tcp),
+            udp=UserDatagrams.concatenate(self._udp),
+            icmp=IcmpErrors.concatenate(self._icmp),
+            arp=ArpPackets.concatenate(self._arp),
+            fragments=Fragments.concatenate(self._fragments) if self._fragments else None,
+            unread=self.unread,
+        )

@@ -1,0 +1,149 @@
+"""Decoded packets, as columns: what the decoder gives and the rules look at.
+
+An address is one 32-bit number. Those of IPv4 are themselves; where a capture is read, IPv6 addresses
+have the numbers that an `AddressBook` gave them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.core.columns import Columns
+
+ICMP = 1
+TCP = 6
+UDP = 17
+ICMPV6 = 58
+
+ARP_REPLY = 2
+"""The operation of an answer (RFC 826)."""
+
+NO_TUNNEL = 0
+"""The number of the network that is in no tunnel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagrams(Columns):
+    """What all IP packets have, one element a packet.
+
+    frame: int64, which frame of the input. version: uint8, 4 or 6. source, destination: uint32.
+    ttl: uint8, time to live or hop limit. identification: uint32 (RFC 791, 3.1; RFC 8200, 4.5), 0 where
+    IPv6 has none. tunnel: uint32, a number for each tunnel that packets came in, NO_TUNNEL outside.
+    times: int64 ns.
+    """
+
+    frame: NDArray[np.int64]
+    version: NDArray[np.uint8]
+    source: NDArray[np.uint32]
+    destination: NDArray[np.uint32]
+    ttl: NDArray[np.uint8]
+    identification: NDArray[np.uint32]
+    tunnel: NDArray[np.uint32]
+    times: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments(Columns):
+    """TCP segments: `ip`, ports uint16, sequence numbers uint32, flags uint8.
+
+    payload: int64, where in the buffer the data begin. size: int64, bytes of data that the segment
+    says it has. captured: int64, how many of those are in the buffer.
+    """
+
+    ip: Datagrams
+    source_port: NDArray[np.uint16]
+    destination_port: NDArray[np.uint16]
+    sequence: NDArray[np.uint32]
+    acknowledgement: NDArray[np.uint32]
+    flags: NDArray[np.uint8]
+    payload: NDArray[np.int64]
+    size: NDArray[np.int64]
+    captured: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class UserDatagrams(Columns):
+    """UDP datagrams: `ip` and ports uint16; payload, size and captured as in `Segments`."""
+
+    ip: Datagrams
+    source_port: NDArray[np.uint16]
+    destination_port: NDArray[np.uint16]
+    payload: NDArray[np.int64]
+    size: NDArray[np.int64]
+    captured: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpErrors(Columns):
+    """ICMP messages (ICMPv6 where `ip.version` says so) that quote a TCP or UDP packet.
+
+    type, code: uint8. protocol: uint8, of the quoted packet, and its source and destination uint32,
+    ports uint16; sequence uint32 is the quoted TCP sequence number, for UDP length and checksum.
+    """
+
+    ip: Datagrams
+    type: NDArray[np.uint8]
+    code: NDArray[np.uint8]
+    protocol: NDArray[np.uint8]
+    source: NDArray[np.uint32]
+    destination: NDArray[np.uint32]
+    source_port: NDArray[np.uint16]
+    destination_port: NDArray[np.uint16]
+    sequence: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class ArpPackets(Columns):
+    """ARP packets for IPv4 over Ethernet.
+
+    operation: uint16 (1 request, 2 reply). sender_mac, target_mac: `(N, 6)` uint8. sender, target: uint32.
+    """
+
+    frame: NDArray[np.int64]
+    times: NDArray[np.int64]
+    operation: NDArray[np.uint16]
+    sender_mac: NDArray[np.uint8]
+    sender: NDArray[np.uint32]
+    target_mac: NDArray[np.uint8]
+    target: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments(Columns):
+    """Pieces of datagrams (RFC 791, 3.2; RFC 8200, 4.5).
+
+    protocol: uint8, of what is in pieces. start: int64, where in the buffer the IP header begins.
+    payload: int64, where the piece begins. size: int64, bytes that the piece says it has.
+    captured: int64, how many of those are in the buffer. offset: int64, bytes of the datagram's payload
+    in front of it. more: bool, others come behind it.
+    """
+
+    ip: Datagrams
+    protocol: NDArray[np.uint8]
+    start: NDArray[np.int64]
+    payload: NDArray[np.int64]
+    size: NDArray[np.int64]
+    captured: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    more: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The packets of some frames, by kind, and how many frames were not read and why.
+
+    buffer: `(B,)` uint8, where payloads lie.
+    fragments: None where the decoder was not asked to set them aside.
+    """
+
+    buffer: NDArray[np.uint8]
+    tcp: Segments
+    udp: UserDatagrams
+    icmp: IcmpErrors
+    arp: ArpPackets
+    fragments: Fragments | None
+    unread: Counter[str]
