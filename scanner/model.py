@@ -60,6 +60,10 @@ REASONS: tuple[Reason, ...] = tuple(Reason)
 """Reasons by code: `REASONS[code]`."""
 
 
+Kind = tuple[Protocol, int, State, Reason]
+"""What targets are counted by: protocol, port, state and reason."""
+
+
 class Superseded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reply that said less than the one that decided, and came before it."""
 

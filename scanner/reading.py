@@ -46,13 +46,14 @@ _PORTS = 1 << 16
 class Reading:
     """What captures came to.
 
-    result: the verdicts. conversations: who talked at all, where that was asked, in order of start time.
-    frames: how many were read. unread: those that were not, by the reason.
+    result: the verdicts, none where conversations were asked for. conversations: who talked at all.
+    ports: those asked about. frames: how many were read. unread: those that were not, by the reason.
     """
 
     result: Result
     conversations: Conversations | None
     names: Callable[[Numbers], list[str]]
+    ports: Sequence[int]
     frames: int
     unread: Counter[str]
 
@@ -96,7 +97,7 @@ def read_captures(
     Args:
         paths: as for `read_capture`.
         selection: what to speak of.
-        conversations: say who talked on the ports, beside the verdicts.
+        conversations: say who talked on the ports, instead of verdicts.
         per_prober: a verdict for each prober of a target.
         warn: called with one line for each capture that is cut off.
         fault: called for each that cannot be read, or is damaged; the others are read, and of this one
@@ -213,7 +214,8 @@ class _Reader:
         unread: Counter[str] = Counter()
         for traffic in self._traffic:
             unread.update(traffic.unread)
-        return Reading(result, self._talks, self._book.texts, self.frames, unread)
+        ports = np.flatnonzero(self._asked).tolist()
+        return Reading(result, self._talks, self._book.texts, ports, self.frames, unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +257,9 @@ class _Traffic:
 
     def _take(self, packets: Iterable[Decoded]) -> None:
         for decoded in packets:
-            self._recording.add(decoded, self._frames)
-            if self._talks is not None:
+            if self._talks is None:
+                self._recording.add(decoded, self._frames)
+            else:
                 self._talks.add(decoded)
 
     @property

@@ -6,7 +6,7 @@ Records are made when they are asked for, a bounded number at a time: a result o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,19 @@ from scanner.core.addresses import format_addresses
 from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
-from scanner.model import REASONS, Protocol, Reason, State, Verdict
+from scanner.model import REASONS, Kind, Verdict
 
 
-class Tally(Counter[tuple[Protocol, int, State, Reason]]):
+class Tally(Counter[Kind]):
     """Targets by protocol, port, state and reason.
 
     notes, hints: how many targets have which.
     """
 
-    notes: Counter[str]
-    hints: Counter[str]
+    def __init__(self, counts: Mapping[Kind, int] | None = None) -> None:
+        super().__init__(counts)
+        self.notes: Counter[str] = Counter()
+        self.hints: Counter[str] = Counter()
 
 
 Choice = Callable[[Outcomes], Outcomes]
@@ -87,7 +89,6 @@ class Result:
     def tally(self) -> Tally:
         """How many targets came to which state, for which reason."""
         tally = Tally()
-        tally.notes, tally.hints = Counter(), Counter()
         for outcomes in in_address_order(self._sources):
             tally.notes.update(_counted(outcomes.note, NOTES))
             tally.hints.update(_counted(outcomes.hint, HINTS))

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
-from scanner.core.outcomes import Absent, Outcomes, OutcomeSource, address_borders
+from scanner.core.outcomes import HINTS, NOTES, Absent, Outcomes, OutcomeSource, address_borders
 from scanner.core.packets import TCP, UDP
 from scanner.core.rules import Rank, reason_code
 from scanner.core.targets import parse_targets
@@ -42,6 +42,9 @@ class Source:
                 dtype=np.int64,
             ),
         )
+
+    def put(self, outcomes: Outcomes) -> None:
+        self._outcomes = outcomes
 
     def borders(self, step: int) -> NDArray[np.uint32]:
         return address_borders(self._addresses, 3, step)
@@ -120,6 +123,35 @@ def test_the_tally_counts_by_protocol_port_state_and_reason():
         (Protocol.TCP, 401, State.OPEN, Reason.SYN_ACK): 1,
         (Protocol.UDP, 401, State.FILTERED, Reason.HOST_UNREACH): 1,
     }
+
+
+def remarked() -> Result:
+    """What a capture of one direction gives: nobody replied, and one betrays that somebody did."""
+    silence = [(f"10.0.0.{last}", TCP, 401, Rank.UNANSWERED, Reason.NO_RESPONSE, None) for last in (1, 2, 3)]
+    source = Source(*silence)
+    everything = source.outcomes(0, 0xFFFFFFFF)
+    everything.note[1] = NOTES.index("open-inferred")
+    everything.hint[:] = 1
+    source.put(everything)
+    return Result(
+        [source],
+        complete=True,
+        unfinished=0,
+        forged=0,
+        names=lambda numbers: [f"#{n & 255}" for n in numbers],
+    )
+
+
+def test_the_tally_counts_remarks():
+    tally = remarked().tally()
+
+    assert tally.notes == {"open-inferred": 1}
+    assert tally.hints == {HINTS[1]: 3}
+    assert result().tally().notes == result().tally().hints == {}
+
+
+def test_who_must_have_answered_is_a_responder():
+    assert [(v.ip, v.note) for v in remarked().verdicts(responders)] == [("#2", "open-inferred")]
 
 
 def test_cut_short_silence_proves_nothing():

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from scanner.contracts import Reporter, ReporterFactory
 from scanner.model import GhostportError, Reason, State, UsageError
@@ -86,10 +86,10 @@ class Records:
         """Write conversations in the place of records. Raises OutputError as `write`."""
         from scanner.reporters import conversations as formats  # noqa: PLC0415 - for those who ask
 
-        kinds: dict[str, Callable[[IO[bytes]], formats.ConversationWriter]] = {
-            "text": formats.ConversationTable,
-            "jsonl": formats.ConversationLines,
-            "csv": formats.ConversationCells,
+        kinds: dict[str, Callable[[IO[bytes]], Any]] = {
+            "text": formats.ConversationTextReporter,
+            "jsonl": formats.ConversationJsonlReporter,
+            "csv": formats.ConversationCsvReporter,
         }
 
         def write(stream: IO[bytes]) -> None:
@@ -102,7 +102,7 @@ class Records:
             write(sys.stdout.buffer)
         else:
             self._write_file(self._target, write)
-        self.tell(formats.summary(conversations.tally()))
+        self.tell([formats.summary(conversations.tally(), reading.ports)])
 
     def _write_file(self, target: _Target, write: Callable[[IO[bytes]], None]) -> None:
         try:

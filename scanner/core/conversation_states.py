@@ -22,7 +22,7 @@ class ConversationState(enum.StrEnum):
     """How far a conversation came. The position in this list is the code by which arrays name a state."""
 
     SYN_ONLY = "syn-only"
-    """A SYN, and no answer to it."""
+    """A SYN, and neither agreement nor a reset from the server."""
     REFUSED = "refused"
     """A SYN, and a reset from the server."""
     HALF_OPEN = "half-open"

@@ -137,6 +137,6 @@ def grown(records: NDArray[np.void], count: int) -> NDArray[np.void]:
     """The same records with room for at least so many."""
     if count <= len(records):
         return records
-    larger = np.empty(max(_LEAST, count, 2 * len(records)), dtype=records.dtype)
+    larger = np.empty(max(_LEAST, 1 << (count - 1).bit_length()), dtype=records.dtype)
     larger[: len(records)] = records
     return larger

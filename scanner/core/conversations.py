@@ -28,9 +28,9 @@ from scanner.core.packets import NO_TUNNEL, Decoded
 from scanner.model import Protocol
 
 MOST = 1 << 20
-"""Conversations that are kept: 110 bytes each."""
+"""Conversations that are kept: 108 bytes each."""
 MOST_STREAMS = 1 << 18
-"""Sides of conversations of which is kept what they said: 116 bytes each. Of the others payloads are counted
+"""Sides of conversations of which is kept what they said: 108 bytes each. Of the others payloads are counted
 as they are, copies too."""
 
 _AT_ONCE = 8192

@@ -222,7 +222,7 @@ class Decoder:
                 sequence=header["sequence"].astype(np.uint32),
                 acknowledgement=header["acknowledgement"].astype(np.uint32),
                 flags=header["flags"].copy(),
-                payload=at + begin,
+                payload=at + np.minimum(begin, packets.captured[rows]),
                 size=np.maximum(packets.size[rows] - begin, 0),
                 captured=np.maximum(packets.captured[rows] - begin, 0),
             )

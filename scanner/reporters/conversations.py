@@ -1,41 +1,38 @@
-"""Conversations, as a table for people, as JSON lines, and as comma-separated values.
+"""Conversations in each format: a table for people, JSON Lines, comma-separated values.
 
-What was said is printable text already, in ASCII, whatever it was on the wire.
+The law is that of the verdicts' reporters: what came from the network is escaped, no cell is a formula.
+First bytes are printable ASCII already (`Conversation`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
-from typing import IO, Protocol
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO
 
 import msgspec
 
-from scanner.core.conversation_states import ConversationState
+from scanner.core.conversation_states import STATES, ConversationState
 from scanner.core.conversations import Conversation
 from scanner.reporters import pieces, write_all
-from scanner.reporters.text import ABSENT, thousands
+from scanner.reporters.text import ABSENT, MOST_PORTS, escape, thousands
 
-_HEADINGS = ("START", "CLIENT", "SERVER", "STATE", "OUT", "IN", "SAID")
-_LEAST_WIDTHS = (27, 21, 19, 11, 12, 12, 0)
-_RIGHT = frozenset((_HEADINGS.index("OUT"), _HEADINGS.index("IN")))
+HEADINGS = ("START (UTC)", "CLIENT", "SERVER", "STATE", "OUT B/PKT", "IN B/PKT", "FIRST BYTES")
+"""What `cells` gives."""
+
+_LEAST_WIDTHS = (19, 20, 20, 11, 9, 9, 0)
+_RIGHT = frozenset((HEADINGS.index("OUT B/PKT"), HEADINGS.index("IN B/PKT")))
+_SECONDS = len("2024-01-01T00:00:00")
+_MOST_SHOWN = 32
+"""Characters of first bytes in the table; half as many of each side where both said something."""
+_CHARACTER = re.compile(r"\\x[0-9a-f]{2}|\\.|.", re.DOTALL)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_MOST_SAID = 48
 
 
-class ConversationWriter(Protocol):
-    """One output format of conversations."""
-
-    def write(self, conversations: Iterable[Conversation]) -> None:
-        """Append some. Raises OSError as the stream does."""
-
-    def close(self) -> None:
-        """Write the end and flush; the stream itself stays open."""
-
-
-class ConversationTable:
-    """An aligned table; columns grow but never shrink. Bytes, and packets in parentheses."""
+class ConversationTextReporter:
+    """Writes conversations as a table, UTF-8, as many as there are; columns grow but never shrink."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -43,18 +40,18 @@ class ConversationTable:
         self._headed = False
 
     def write(self, conversations: Iterable[Conversation]) -> None:
-        """As `ConversationWriter`."""
+        """Append conversations. Raises OSError as the stream does."""
         for piece in pieces(conversations):
-            rows = [_cells(conversation) for conversation in piece]
+            rows = [cells(conversation) for conversation in piece]
             lengths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-            self._widths = tuple(map(max, self._widths, lengths))
+            self._widths = (*map(max, self._widths[:-1], lengths[:-1]), 0)
             if not self._headed:
                 self._headed = True
-                rows.insert(0, _HEADINGS)
+                rows.insert(0, HEADINGS)
             write_all(self._stream, "".join(map(self._line, rows)).encode())
 
     def close(self) -> None:
-        """As `ConversationWriter`."""
+        """Flush; without conversations there is no table."""
         self._stream.flush()
 
     def _line(self, row: tuple[str, ...]) -> str:
@@ -65,38 +62,38 @@ class ConversationTable:
         return "  ".join(aligned).rstrip() + "\n"
 
 
-class ConversationLines:
-    """JSON lines, keys in the order of `Conversation`'s fields, absent facts null."""
+class ConversationJsonlReporter:
+    """Writes conversations as JSON Lines, UTF-8: keys in the order of the fields, absent facts null."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._encoder = msgspec.json.Encoder()
 
     def write(self, conversations: Iterable[Conversation]) -> None:
-        """As `ConversationWriter`."""
+        """Append conversations. Raises OSError as the stream does."""
         for piece in pieces(conversations):
             write_all(self._stream, self._encoder.encode_lines(piece))
 
     def close(self) -> None:
-        """As `ConversationWriter`."""
+        """Flush; the format has no end."""
         self._stream.flush()
 
 
-class ConversationCells:
-    """Comma-separated values: a header, then a line for each; formulas are defused."""
+class ConversationCsvReporter:
+    """Writes conversations as comma-separated values (RFC 4180); the header even where there are none."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._headed = False
 
     def write(self, conversations: Iterable[Conversation]) -> None:
-        """As `ConversationWriter`."""
+        """Append conversations. Raises OSError as the stream does."""
         self._write_header()
         for piece in pieces(conversations):
-            self._write_rows([_cell(value) for value in msgspec.structs.astuple(one)] for one in piece)
+            self._write_rows(map(_row, piece))
 
     def close(self) -> None:
-        """As `ConversationWriter`."""
+        """Flush."""
         self._write_header()
         self._stream.flush()
 
@@ -111,38 +108,71 @@ class ConversationCells:
         write_all(self._stream, text.getvalue().encode())
 
 
-def summary(tally: Mapping[ConversationState, int]) -> list[str]:
-    """One line: how many conversations there are, and how far they got."""
-    total = sum(tally.values())
-    ordered = sorted(tally, key=lambda state: (-tally[state], state))
-    states = ", ".join(f"{thousands(tally[state])} {state}" for state in ordered)
-    return [f"{thousands(total)} conversation{'' if total == 1 else 's'}" + (f": {states}" if states else "")]
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _cells(one: Conversation) -> tuple[str, ...]:
+def cells(conversation: Conversation) -> tuple[str, ...]:
+    """A conversation in words, one for each of HEADINGS."""
+    server = f"{_end(conversation.server, conversation.server_port)}/{conversation.proto.value}"
     return (
-        one.start,
-        _end(one.client, one.client_port),
-        f"{_end(one.server, one.server_port)}/{one.proto}",
-        one.state.value,
-        f"{one.bytes_out} ({one.packets_out})",
-        f"{one.bytes_in} ({one.packets_in})",
-        _said(one),
+        conversation.start[:_SECONDS].replace("T", " "),
+        _end(conversation.client, conversation.client_port),
+        server if conversation.tunnel is None else f"{server} in tunnel {conversation.tunnel}",
+        conversation.state.value,
+        _counts(conversation.bytes_out, conversation.packets_out),
+        _counts(conversation.bytes_in, conversation.packets_in),
+        _first_bytes(conversation.first_out, conversation.first_in),
     )
 
 
-def _said(one: Conversation) -> str:
-    both = ((">", one.first_out), ("<", one.first_in))
-    return " ".join(f"{arrow} {_short(text)}" for arrow, text in both if text) or ABSENT
+def summary(tally: Mapping[ConversationState, int], ports: Sequence[int]) -> str:
+    """All of them in a line: `12 conversations with port 401: 9 syn-only, 2 established, 1 two-way`.
+
+    States come by their counts. Of more than MOST_PORTS ports only the number is told.
+    """
+    total = sum(tally.values())
+    count = "1 conversation" if total == 1 else f"{thousands(total) if total else 'no'} conversations"
+    ordered = sorted((state for state in STATES if tally.get(state)), key=lambda state: -tally[state])
+    states = ", ".join(f"{thousands(tally[state])} {state.value}" for state in ordered)
+    return f"{count} with {_ports(ports)}{f': {states}' if states else ''}"
+
+
+def _ports(ports: Sequence[int]) -> str:
+    if len(ports) > MOST_PORTS:
+        return f"{thousands(len(ports))} ports"
+    return f"port{'' if len(ports) == 1 else 's'} {', '.join(map(str, ports))}"
 
 
 def _end(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    text = escape(address)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
 
 
-def _short(said: str) -> str:
-    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
+def _counts(size: int, packets: int) -> str:
+    return f"{thousands(size)}/{thousands(packets)}"
+
+
+def _first_bytes(out: str, back: str) -> str:
+    """What the client said first, and the server."""
+    most = _MOST_SHOWN // 2 if out and back else _MOST_SHOWN
+    said = [f"{sign} {_quoted(text, most)}" for sign, text in ((">", out), ("<", back)) if text]
+    return " ".join(said) or ABSENT
+
+
+def _quoted(text: str, most: int) -> str:
+    r"""The beginning of a text in quotes; an escape such as `\x0d` is not cut through."""
+    characters = _CHARACTER.findall(text.replace('"', '\\"'))
+    shown = "".join(characters)
+    if len(shown) <= most:
+        return f'"{shown}"'
+    while len(shown) > most:
+        shown = shown[: -len(characters.pop())]
+    return f'"{shown}"…'
+
+
+def _row(conversation: Conversation) -> tuple[object, ...]:
+    return tuple(map(_cell, msgspec.structs.astuple(conversation)))
+
+
+def _cell(value: object) -> object:
+    """A value as a cell that no spreadsheet takes for a formula; what is known of a server, as JSON."""
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode()
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -11,16 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import IO
 
-from scanner.model import REASONS, ProberVerdict, Protocol, Reason, State, Verdict
+from scanner.model import REASONS, Kind, ProberVerdict, Protocol, Reason, State, Verdict
 from scanner.reporters import pieces, write_all
 
 HEADINGS = ("ADDRESS", "PORT", "STATE", "REASON", "RTT", "TTL", "RESPONDER", "SERVICE", "PROBER")
 """What `cells` gives."""
 
 ABSENT = "-"
-
-Kind = tuple[Protocol, int, State, Reason]
-"""What targets are counted by."""
 
 _PROBER = HEADINGS.index("PROBER")
 _LEAST_WIDTHS = (15, 9, 13, 19, 9, 3, 15, 7, 0)

@@ -164,6 +164,26 @@ def test_many_answers_are_counted_few_are_shown(ghostport, network):
     assert "264 closed (reset)" in many.out
 
 
+def test_people_are_told_of_one_way_captures(ghostport):
+    capture = Path(__file__).parents[2] / "pcaps" / "outbound-syn" / "capture.pcap"
+    ran = ghostport("read", capture)
+
+    heading, *lines = ran.out.splitlines()
+    assert heading.startswith("ADDRESS ")
+    assert [line.split()[0] for line in lines] == [
+        "10.50.0.9",
+        "note:",
+        "hint:",
+        "401/tcp",
+        "open-inferred:",
+        "one-way",
+    ]
+    assert lines[-2:] == [
+        "open-inferred: 1 target",
+        "one-way capture: no inbound packets on this link: 4 targets",
+    ]
+
+
 def test_many_ports_are_counted_together(ghostport):
     few = ghostport("sweep", "10.0.0.8", "-p", "1-32", "--tcp").out.splitlines()
     many = ghostport("sweep", "10.0.0.8", "-p", "1-1000").out.splitlines()

@@ -188,7 +188,7 @@ def test_conversations_take_the_place_of_records(ghostport, capture, tmp_path):
     ran = ghostport("read", capture, "--conversations")
     assert ran.code == 0
     assert ran.out.startswith("START ")
-    assert " conversations: " in ran.out.splitlines()[-1]
+    assert " conversations with ports 401, 402: " in ran.out.splitlines()[-1]
     output = tmp_path / "talk.jsonl"
     assert ghostport("read", capture, "--conversations", "-o", output, "-q").code == 0
     found = [json.loads(line) for line in output.read_text().splitlines()]

@@ -85,7 +85,7 @@ def table(group: Any) -> list[Row]:
             columns[f"quoted_{name}" if nested and name in {"source", "destination"} else name] = getattr(
                 group, name
             ).tolist()
-    for name in nested:
+    if nested:
         columns |= {inner: getattr(group.ip, inner).tolist() for inner in group.ip.__slots__}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

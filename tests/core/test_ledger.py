@@ -115,10 +115,58 @@ def test_of_equals_the_earliest_within_one_call_decides() -> None:
     assert decided(ledger) == {0: (3, 4, 2)}
 
 
+def stairs(ledger: Ledger) -> list[tuple[int, int, int]]:
+    """Task, rank and number of what was superseded, as the ledger orders it."""
+    below = ledger.superseded()
+    for name, offset in (("ttl", 100), ("responder", 1000), ("rtt", 2000)):
+        assert (getattr(below, name).astype(int) == below.reason.astype(int) + offset).all()
+    return list(zip(below.task.tolist(), below.rank.tolist(), below.reason.tolist(), strict=True))
+
+
+@given(st.lists(replies, max_size=20), st.lists(st.integers(0, 20)))
+def test_what_was_superseded_does_not_depend_on_how_replies_come_in_batches(
+    rows: list[Reply], cuts: list[int]
+) -> None:
+    """Every reply that said more than all before it is kept; the last of them decides."""
+    rows = sorted(rows, key=lambda row: row[2])
+    expected: dict[int, list[tuple[int, int]]] = {}
+    for number, (task, rank, _) in enumerate(rows):
+        steps = expected.setdefault(task, [])
+        if rank > max((below for below, _ in steps), default=0):
+            steps.append((rank, number))
+    together, parted, asked = Ledger(TASKS), Ledger(TASKS), Ledger(TASKS)
+    together.apply(as_replies(rows))
+    bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+    for begin, end in itertools.pairwise(bounds):
+        for ledger in (parted, asked):
+            ledger.apply(as_replies(rows[begin:end], begin))
+        asked.decisions()
+    for ledger in (together, parted, asked):
+        assert stairs(ledger) == [(task, *step) for task in sorted(expected) for step in expected[task][:-1]]
+        assert {task: (rank, number) for task, (rank, _, number) in decided(ledger).items()} == {
+            task: steps[-1] for task, steps in expected.items()
+        }
+
+
+def test_a_refusal_before_an_accept_is_kept() -> None:
+    ledger = Ledger(2)
+    changed = ledger.apply(as_replies([(1, Rank.OPEN, 9), (1, Rank.FILTERED, 1), (1, Rank.CLOSED, 5)]))
+    assert changed.reason.tolist() == [0], "one reply decides"
+    assert stairs(ledger) == [(1, Rank.FILTERED, 1), (1, Rank.CLOSED, 2)]
+
+
+def test_a_refusal_after_an_accept_is_not() -> None:
+    ledger = Ledger(1)
+    ledger.apply(as_replies([(0, Rank.CLOSED, 9), (0, Rank.OPEN, 1)]))
+    ledger.apply(as_replies([(0, Rank.FILTERED, 10)], 2))
+    assert stairs(ledger) == []
+
+
 def test_nothing_known() -> None:
     ledger = Ledger(3)
     assert ledger.state.dtype == ledger.tries.dtype == np.uint8
     assert ledger.unanswered == 3
+    assert len(ledger.superseded()) == len(ledger.superseded_of(np.arange(3))) == 0
     assert len(ledger.apply(as_replies([])).task) == 0
     held = ledger.decisions()
     assert {field.name: getattr(held, field.name).dtype.name for field in fields(Replies)} == {
@@ -155,9 +203,19 @@ def test_decisions_of_some_tasks(rows: list[Reply], asked: set[int]) -> None:
         ledger.apply(as_replies([row], number))
     some = ledger.decisions_of(np.array(sorted(asked), dtype=np.int64))
     whole = ledger.decisions()
-    expected = [at for at, task in enumerate(whole.task.tolist()) if task in asked]
-    for field in fields(Replies):
-        assert getattr(some, field.name).tolist() == getattr(whole, field.name)[expected].tolist()
+    assert same(some, whole.take(np.isin(whole.task, list(asked))))
+    below = ledger.superseded()
+    assert same(
+        ledger.superseded_of(np.array(sorted(asked), dtype=np.int64)),
+        below.take(np.isin(below.task, list(asked))),
+    )
+
+
+def same(some: Replies, others: Replies) -> bool:
+    return all(
+        getattr(some, field.name).tolist() == getattr(others, field.name).tolist()
+        for field in fields(Replies)
+    )
 
 
 def test_decisions_stay_true_when_more_is_learnt() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,89 @@ def test_decided_by_a_ledger() -> None:
     assert outcomes.rtt.tolist() == [2000, ABSENT, 9000]
     assert outcomes.responder.tolist() == [20, ABSENT, 0xFFFFFFFF]
     assert outcomes.time.tolist() == [MOMENT + 2, ABSENT, MOMENT + 9]
+
+
+def test_what_was_superseded_is_laid_below() -> None:
+    ledger = Ledger(4)
+    rank = np.array([1, 2, 3, 1, 3, 2], dtype=np.uint8)
+    ledger.apply(
+        Replies(
+            task=np.array([1, 1, 1, 2, 3, 0]),
+            rank=rank,
+            reason=rank,
+            ttl=60 + rank,
+            responder=20 + rank.astype(np.uint32),
+            times=MOMENT + np.arange(6),
+            rtt=np.arange(6),
+        )
+    )
+    outcomes = silent(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+    outcomes.decide(np.array([1, 2, 3]), ledger)
+    assert outcomes.superseded.tolist() == [
+        ((1, 1, 61, 21, MOMENT), (2, 2, 62, 22, MOMENT + 1)),
+        None,
+        None,
+    ]
+
+
+def told(rank: Rank, moment: int, *, tries: int = 1, note: int = 0, hint: int = 0) -> Outcomes:
+    """One target, as one source found it; the responder tells which source that was."""
+    outcomes = silent(["10.0.0.1"], rank=rank)
+    outcomes.time[:] = ABSENT if rank == Rank.DOWN else MOMENT + moment
+    outcomes.tries[:] = tries
+    outcomes.note[:], outcomes.hint[:] = note, hint
+    if rank in {Rank.FILTERED, Rank.CLOSED, Rank.OPEN}:
+        outcomes.responder[:] = moment
+        outcomes.superseded[0] = ((1, 1, 1, 1, moment),)
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "winner"),
+    [
+        ((Rank.OPEN, 9), (Rank.CLOSED, 1), (Rank.OPEN, 9, 9)),
+        ((Rank.CLOSED, 9), (Rank.CLOSED, 4), (Rank.CLOSED, 4, 4)),
+        ((Rank.FILTERED, 4), (Rank.CLOSED, 9), (Rank.CLOSED, 9, 9)),
+        ((Rank.UNANSWERED, 9), (Rank.FILTERED, 1), (Rank.FILTERED, 1, 1)),
+        ((Rank.UNANSWERED, 3), (Rank.UNANSWERED, 9), (Rank.UNANSWERED, 9, ABSENT)),
+        ((Rank.DOWN, 0), (Rank.FILTERED, 1), (Rank.FILTERED, 1, 1)),
+        ((Rank.UNANSWERED, 5), (Rank.DOWN, 0), (Rank.DOWN, 5, ABSENT)),
+    ],
+)
+def test_of_what_several_say_of_one_target_the_highest_rank_wins_and_among_equals_the_earliest(
+    first: tuple[Rank, int], second: tuple[Rank, int], winner: tuple[Rank, int, int]
+) -> None:
+    rows = [told(*first, tries=2), told(*second, tries=3)]
+    for order in (rows, rows[::-1]):
+        other = silent(["10.0.0.1"], port=402)
+        merged = Outcomes.concatenate([*order, other]).in_order()
+        assert merged.port.tolist() == [401, 402]
+        rank, moment, responder = winner
+        assert (merged.rank[0], merged.time[0], merged.responder[0]) == (rank, MOMENT + moment, responder)
+        assert merged.tries.tolist() == [5, 0]
+        below = merged.superseded[0]
+        assert below == (None if responder == ABSENT else ((1, 1, 1, 1, responder),))
+
+
+def test_remarks_on_silence_stay_as_long_as_the_silence() -> None:
+    remarked = told(Rank.UNANSWERED, 1, note=1, hint=2)
+    for other, note, hint in (
+        (told(Rank.UNANSWERED, 2), 1, 2),
+        (told(Rank.UNANSWERED, 0, hint=1), 1, 2),
+        (told(Rank.FILTERED, 2), 1, 0),
+        (told(Rank.CLOSED, 2), 0, 0),
+    ):
+        merged = Outcomes.concatenate([remarked, other]).in_order()
+        assert (merged.note.tolist(), merged.hint.tolist()) == ([note], [hint])
+
+
+def test_each_prober_keeps_its_own() -> None:
+    rows = [told(Rank.OPEN, 1), told(Rank.CLOSED, 2), told(Rank.CLOSED, 1)]
+    for row, prober in zip(rows, (7, 5, 5), strict=True):
+        row.prober[:] = prober
+    merged = Outcomes.concatenate(rows).in_order()
+    assert (merged.prober.tolist(), merged.rank.tolist()) == ([5, 7], [Rank.CLOSED, Rank.OPEN])
+    assert merged.responder.tolist() == [1, 1]
 
 
 targets = st.tuples(st.integers(0, 3), st.sampled_from([6, 17]), st.integers(1, 3))

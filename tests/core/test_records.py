@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scanner.core.addresses import format_address, parse_address
-from scanner.core.outcomes import Outcomes
+from scanner.core.outcomes import HINTS, NOTES, Outcomes
 from scanner.core.records import verdicts
 from scanner.core.rules import Rank, reason_code, state_of
-from scanner.model import Protocol, Reason, State, Verdict
+from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
 
 NO_RESPONSE = reason_code(Reason.NO_RESPONSE)
 MOMENT = 1_700_000_000 * 10**9
@@ -38,6 +39,7 @@ def test_absent_facts_are_null() -> None:
             ip="10.0.0.1", proto=name, port=401, state=state, reason=Reason.NO_RESPONSE, tries=0
         )
         assert (found.ttl, found.rtt_ms, found.responder, found.time, found.service) == (None,) * 5
+        assert (found.note, found.hint, found.superseded) == (None,) * 3
 
 
 def test_every_column_goes_to_its_field() -> None:
@@ -122,6 +124,74 @@ def test_some_have_what_others_lack() -> None:
         (False, None),
         (True, "0.0.0.7"),
     ]
+
+
+def test_remarks() -> None:
+    outcomes = silent(["10.0.0.1", "10.0.0.2"])
+    outcomes.note[0] = NOTES.index("open-inferred")
+    outcomes.hint[1] = 1
+    assert [(found.note, found.hint) for found in verdicts(outcomes)] == [
+        ("open-inferred", None),
+        (None, HINTS[1]),
+    ]
+
+
+def test_what_was_superseded() -> None:
+    outcomes = silent(["10.0.0.1"] * 3)
+    outcomes.protocol[2] = 17
+    filtered = (int(Rank.FILTERED), reason_code(Reason.HOST_UNREACH), 63, 7, MOMENT)
+    closed = (int(Rank.CLOSED), reason_code(Reason.RESET), 64, 8, MOMENT + 1_999)
+    outcomes.superseded[0] = (filtered, closed)
+    outcomes.superseded[2] = (filtered,)
+    unreachable = Superseded(
+        state=State.FILTERED,
+        reason=Reason.HOST_UNREACH,
+        ttl=63,
+        responder="#7",
+        time="2023-11-14T22:13:20.000000Z",
+    )
+    reset = Superseded(
+        state=State.CLOSED,
+        reason=Reason.RESET,
+        ttl=64,
+        responder="#8",
+        time="2023-11-14T22:13:20.000001Z",
+    )
+    found = list(verdicts(outcomes, numbered))
+    assert [each.superseded for each in found] == [(unreachable, reset), None, (unreachable,)]
+
+
+def numbered(numbers: NDArray[np.uint32]) -> list[str]:
+    return [f"#{number}" for number in numbers.tolist()]
+
+
+def test_names_are_given_by_others() -> None:
+    outcomes = silent(["0.0.0.1", "0.0.0.2", "0.0.0.3"])
+    outcomes.responder[1], outcomes.responder[2] = 2, 9
+    assert [(each.ip, each.responder) for each in verdicts(outcomes, numbered)] == [
+        ("#1", None),
+        ("#2", "#2"),
+        ("#3", "#9"),
+    ]
+
+
+def test_the_prober_is_in_the_record_where_there_is_one() -> None:
+    """Targets that nobody asked, because they were found to be down, have none."""
+    outcomes = silent(["0.0.0.1", "0.0.0.2"])
+    outcomes.ttl[:] = 64
+    outcomes.prober[0] = 0
+    first, second = verdicts(outcomes, numbered)
+    assert first == ProberVerdict(
+        ip="#1",
+        proto=Protocol.TCP,
+        port=401,
+        state=State.FILTERED,
+        reason=Reason.NO_RESPONSE,
+        ttl=64,
+        prober="#0",
+    )
+    assert type(second) is Verdict
+    assert second.ip == "#2"
 
 
 def test_no_targets_no_records() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from scanner.core.selection import Selection
 from scanner.model import GhostportError
 from scanner.reading import read_captures
-from scanner.reporters.conversations import ConversationTable
+from scanner.reporters.conversations import ConversationTextReporter
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.text import TextReporter
 
@@ -48,7 +48,7 @@ def one_input(data: bytes) -> None:
             out = reporter(io.BytesIO())
             out.write(reading.result)
             out.close()
-        table = ConversationTable(io.BytesIO())
+        table = ConversationTextReporter(io.BytesIO())
         table.write(reading.talks())
         table.close()
 

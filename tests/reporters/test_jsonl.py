@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
-from scanner.model import Protocol, Reason, State, Verdict
+from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
 from scanner.reporters.jsonl import JsonlReporter
 
 FACTORY: ReporterFactory = JsonlReporter
@@ -44,6 +45,18 @@ def test_a_record_is_a_line_with_all_keys_in_order():
         b'"note":null,"hint":null,"superseded":null}\n'
         b'{"ip":"10.50.0.2","proto":"udp","port":401,"state":"open|filtered","reason":"no-response","ttl":null,'
         b'"rtt_ms":null,"responder":null,"tries":3,"time":null,"service":null,"note":null,"hint":null,"superseded":null}\n'
+    )
+
+
+def test_superseded_replies_are_objects_and_a_prober_comes_last():
+    before = Superseded(
+        state=State.CLOSED, reason=Reason.RESET, ttl=64, responder="10.50.0.2", time="2024-01-01T00:00:00Z"
+    )
+    facts = msgspec.structs.asdict(BARE) | {"superseded": (before,)}
+    line = report([ProberVerdict(**facts, prober="10.49.0.1")])
+    assert line.endswith(
+        b'"superseded":[{"state":"closed","reason":"reset","ttl":64,"responder":"10.50.0.2",'
+        b'"time":"2024-01-01T00:00:00Z"}],"prober":"10.49.0.1"}\n'
     )
 
 

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
-from scanner.model import Protocol, Reason, State, Verdict
+from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
 from scanner.reporters import terminal
 from scanner.reporters.terminal import TerminalReporter
 
@@ -66,6 +67,26 @@ def test_a_responder_that_is_not_the_target_has_its_column():
     drawn = report([verdict(9), verdict(8, State.FILTERED, Reason.HOST_UNREACH, responder="10.49.0.2")])
     assert "RESPONDER" in drawn
     assert "10.49.0.2" in drawn
+
+
+def test_what_else_is_known_stands_below_once():
+    before = Superseded(
+        state=State.CLOSED, reason=Reason.RESET, ttl=64, responder="10.50.0.9", time="2024-01-01T00:00:00Z"
+    )
+    quiet: dict[str, Any] = {"hint": "one-way"}
+    drawn = report([verdict(9, superseded=(before,)), *(verdict(last, **quiet) for last in (1, 2, 3))])
+    assert drawn.splitlines()[-2:] == [
+        "10.50.0.9 401/tcp: before: closed (reset) from 10.50.0.9 at 2024-01-01T00:00:00Z",
+        "10.50.0.1 401/tcp and 2 more: hint: one-way",
+    ]
+
+
+def test_probers_have_a_column_where_there_are_some():
+    facts = msgspec.structs.asdict(verdict(9))
+    drawn = report([verdict(8), ProberVerdict(**facts, prober="10.49.0.1")])
+    assert "PROBER" in drawn
+    assert "10.49.0.1" in drawn
+    assert "PROBER" not in report([verdict(8)])
 
 
 def test_without_records_nothing_is_drawn():

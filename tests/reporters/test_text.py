@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
-from scanner.model import Protocol, Reason, State, Verdict
-from scanner.reporters.text import TextReporter, escape, milliseconds, service_text, summary
+from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
+from scanner.reporters.text import TextReporter, escape, milliseconds, remarked, service_text, summary
 
 FACTORY: ReporterFactory = TextReporter
 
@@ -54,6 +55,39 @@ def test_a_table_in_the_order_given():
         [verdict("10.50.0.3", proto=Protocol.UDP, state=State.OPEN_FILTERED, reason=Reason.NO_RESPONSE)],
     )  # fmt: skip
     assert table == TABLE
+
+
+BEFORE = Superseded(
+    state=State.CLOSED, reason=Reason.RESET, ttl=64, responder="10.50.0.7", time="2024-01-01T00:00:00.000001Z"
+)
+REMARKED = """\
+ADDRESS          PORT       STATE          REASON                     RTT  TTL  RESPONDER        SERVICE
+10.50.0.7        401/tcp    open           syn-ack                      -    -  -                -
+  before: closed (reset) from 10.50.0.7 at 2024-01-01T00:00:00.000001Z
+10.50.0.8        401/tcp    open           syn-ack                      -    -  -                -
+  note: open-inferred
+  hint: one-way
+"""
+
+
+def test_what_else_a_record_says_stands_under_it():
+    rows = [
+        verdict("10.50.0.7", superseded=(BEFORE,)),
+        verdict("10.50.0.8", note="open-inferred", hint="one-way"),
+    ]
+    assert report(rows) == REMARKED
+
+
+def by(prober: str) -> ProberVerdict:
+    return ProberVerdict(**msgspec.structs.asdict(verdict("10.50.0.7")), prober=prober)
+
+
+@pytest.mark.parametrize("rows", [[verdict("10.50.0.1"), by("10.49.0.1")], [by("10.49.0.1")]])
+def test_probers_have_a_column_where_there_are_some(rows):
+    heading, *lines = report(rows, [verdict("10.50.0.9")], [by("fe80::1")]).splitlines()
+    assert heading.split()[-2:] == ["SERVICE", "PROBER"]
+    at = heading.index("PROBER")
+    assert [line[at:] for line in lines if line.startswith("10.50.0.7")] == ["10.49.0.1", "fe80::1"]
 
 
 def test_columns_grow_and_never_shrink():
@@ -135,3 +169,11 @@ def test_the_summary_counts_states_with_reasons():
 
 def test_nothing_has_no_summary():
     assert summary({}) == []
+    assert remarked({}, {}) == []
+
+
+def test_remarks_are_counted():
+    assert remarked({"open-inferred": 1}, {"one-way": 1_000}) == [
+        "open-inferred: 1 target",
+        "one-way: 1 000 targets",
+    ]
