@@ -136,4 +136,3 @@ def port_flights(
         )
         lane = Lane(flows, seed=secrets.seed, attempts=request.retries + 1, round_trip=round_trip)
         yield Flight(lane, wire, next_hops=manned.next_hops)
-

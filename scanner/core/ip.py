@@ -163,7 +163,7 @@ def _ipv6(
     whole = room >= headers.IPV6_BYTES
     extends = np.zeros(256, dtype=np.bool_)
     extends[[*_EXTENSIONS]] = True
-    rows = np.flatnonzero(whole & extends[protocol])
+    rows = np.flatnonzero(whole & sound & extends[protocol])
     for _ in range(_MOST_EXTENSIONS):
         cut_off = transport[rows] + 8 > last[rows]
         whole[rows[cut_off]] = False

@@ -217,9 +217,9 @@ class Rules:
     def asides(self, decoded: Decoded) -> Claims:
         """Segments that decide nothing, and yet tell of others: claims of no rank.
 
-        The prober's bare ACK or its reset, at the number behind its SYN, says that the target answered: nothing
-        else brings them about (RFC 9293, 3.10.7.3). The target's segments that no rule knows say that its side
-        was captured.
+        The prober's bare ACK or its reset, at the number behind its SYN, says that the target answered:
+        nothing else brings them about (RFC 9293, 3.10.7.3). The target's segments that no rule knows say
+        that its side was captured.
         """
         tcp = decoded.tcp
         bare = (tcp.flags & (SYN | RST | ACK | FIN) == ACK) & (tcp.size == 0)

@@ -113,17 +113,8 @@ def test_what_is_in_a_tunnel_is_read(name: str) -> None:
 
 FIELDS = [
     "frame.protocols",
-    "ip.src",
-    "ip.dst",
-    "ip.ttl",
-    "ipv6.src",
-    "ipv6.dst",
-    "ipv6.hlim",
-    "tcp.srcport",
-    "tcp.dstport",
-    "tcp.seq_raw",
-    "udp.srcport",
-    "udp.dstport",
+    *("ip.src", "ip.dst", "ip.ttl", "ipv6.src", "ipv6.dst", "ipv6.hlim"),
+    *("tcp.srcport", "tcp.dstport", "tcp.seq_raw", "udp.srcport", "udp.dstport"),
 ]
 
 
@@ -273,7 +264,7 @@ def kinds(found: Dissection) -> list[tuple[Any, ...]]:
 
 def test_whoever_asks_for_a_carrying_port_gets_the_outer_datagram_too() -> None:
     frame = PACKETS["IP in VXLAN"]
-    assert kinds(dissected(frame, ports=[4789, 401])) == [("udp", 9, 4789, 0), ("tcp", 51000, 401, 1)]
+    assert kinds(dissected(frame, ports=[4789, 401])) == [("tcp", 51000, 401, 1), ("udp", 9, 4789, 0)]
     assert kinds(dissected(frame, ports=[4789])) == [("udp", 9, 4789, 0)]
 
 

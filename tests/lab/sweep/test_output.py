@@ -36,7 +36,7 @@ SCHEMA = {
         "responder": NULLABLE_TEXT,
         "tries": {"type": "integer", "minimum": 0},
         "time": {"type": ["string", "null"], "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"},
-        **dict.fromkeys(("service", "note", "hint", "superseded"), {"type": "null"}),
+        **{name: {"type": "null"} for name in ("service", "note", "hint", "superseded")},
     },
     "required": list(Verdict.__struct_fields__),
     "additionalProperties": False,
