@@ -24,7 +24,7 @@ from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.dissect import Dissector
 from scanner.core.loss import most_tries
-from scanner.core.outcomes import Absent, OutcomeSource, absent
+from scanner.core.outcomes import Absent, OutcomeSource, absent, in_address_order
 from scanner.core.packets import Decoded
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
@@ -275,11 +275,11 @@ class _Traffic:
         asked = parse_targets(plan.targets).size * sum(
             int(np.count_nonzero(self._ports[listed])) for listed in plan.ports.values()
         )
-        known = judgement.answered + sum(source.size for source in missing)
         sources: list[OutcomeSource] = [judgement.store, *missing]
         if plan.complete:
             return _Judged(sources, complete=True, unfinished=0, forged=judgement.forged)
         decided: list[OutcomeSource] = [OnlyDecided(source) for source in sources]
+        known = sum(len(outcomes) for outcomes in in_address_order(decided))
         return _Judged(decided, complete=False, unfinished=max(0, asked - known), forged=judgement.forged)
 
 

@@ -80,13 +80,11 @@ class Question:
 class Judgement:
     """What came of it.
 
-    store: the outcomes. answered: how many of them a reply decided. forged: replies that name a recorded
-    probe but not its sequence number; with a key, as in the sweep, all that name a target and are no answer
-    to any of its probes.
+    store: the outcomes. forged: replies that name a recorded probe but not its sequence number; with a key,
+    as in the sweep, all that name a target and are no answer to any of its probes.
     """
 
     store: OutcomeStore
-    answered: int
     forged: int
 
 
@@ -156,7 +154,7 @@ class RecordedTraffic:
             renumber: makes of addresses numbers that are in the order of records.
         """
         store = OutcomeStore(self._scratch, _HELD)
-        answered = forged = 0
+        forged = 0
         hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
         samples = np.concatenate([self._probes.samples(), self._claims.samples()])
         for first, last in cuts(samples, _HELD, _FLOW_BITS):
@@ -165,9 +163,8 @@ class RecordedTraffic:
                 continue
             outcomes, lies = self._judge(probes, self._claims.between(first, last), heard, hint)
             forged += lies
-            answered += int(np.count_nonzero(outcomes.rank != Rank.UNANSWERED))
             store.add(_renumbered(outcomes, renumber))
-        return Judgement(store, answered, forged)
+        return Judgement(store, forged)
 
     def _judge(
         self, probes: Probes, claims: Claims, heard: Callable[[Numbers], NDArray[np.bool_]], hint: int
