@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_ARP = 0x0806
+ETHERTYPE_IPV6 = 0x86DD
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,11 @@ class Wire(Protocol):
 class Hop:
     """How a group of targets is reached.
 
-    interface: the device packets leave by. source: our address, uint32. gateway: the router's
+    interface: the device packets leave by. source: our address. gateway: the router's
     address, None where the targets are reached directly. on_link: the targets are on the
     interface's own network. loopback: the targets are this machine itself. mac: our own
     hardware address, None where the device has no Ethernet header. mtu: longest packet in bytes.
+    version: of IP; addresses are numbers of 32 bits for 4, and of 128 for 6.
     """
 
     interface: str
@@ -136,6 +138,7 @@ class Hop:
     loopback: bool
     mac: bytes | None
     mtu: int
+    version: int = 4
 
 
 class Network(Protocol):
