@@ -12,12 +12,12 @@ TABLE = """[{"dst":"10.1.0.8","dev":"e0","lladdr":"02:00:00:00:00:08","state":["
 
 
 def test_the_table_is_read_where_an_address_is_known() -> None:
-    assert parse_neighbours(TABLE) == {
+    assert parse_neighbours(TABLE, 4) == {
         ("e0", 0x0A010008): bytes.fromhex("020000000008"),
         ("e1", 0x0A010009): bytes.fromhex("020000000009"),
     }
 
 
 def test_an_empty_table_is_empty() -> None:
-    assert parse_neighbours("") == {}
-    assert parse_neighbours("[]") == {}
+    assert parse_neighbours("", 4) == {}
+    assert parse_neighbours("[]", 6) == {}
