@@ -58,6 +58,8 @@ class Kernel:
         found = self._ways(places, source)
         if source is not None:
             return found
+        for candidate in self._candidates():
+            found |= self._ways([place for place in places if place not in found], candidate)
         wanted: dict[int, list[int]] = {}
         for place, ways in found.items():
             for chosen in {hop.source for hop, _ in ways}:
@@ -78,6 +80,21 @@ class Kernel:
                 cache[key] = _replaced(ways, others)
             final[place] = cache[key]
         return final
+
+    def _candidates(self) -> list[int]:
+        """Own addresses that have IPv6 routes of their own: one is tried where no other route leads.
+
+        The kernel does so for a socket, but not for who asks it without a source.
+        """
+        wanted = [
+            route_range({"dst": route["from"]}, self.version) for route in self.routes if "from" in route
+        ]
+        own = [route_range(route, self.version) for route in self.routes if route.get("type") == "local"]
+        return [
+            first
+            for first, last in filter(None, own)
+            if first == last and any(span[0] <= first <= span[1] for span in filter(None, wanted))
+        ]
 
     def _ways(self, places: Sequence[int], source: int | None) -> dict[int, Ways]:
         asked = questions(places, self.version, self.interface, source)
