@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from itertools import pairwise
 
 import pytest
 
 from scanner.contracts import Hop
 from scanner.model import UsageError
 from scanner.wire.prefixes import Range
-from scanner.wire.routes import plan_routes
+from scanner.wire.routes import group_pieces, plan_routes, refuse_link_local
 
 LINKS = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,
 "link_type":"loopback","address":"00:00:00:00:00:00","broadcast":"00:00:00:00:00:00"},{"ifindex":2,"link":"e0","ifname":"e1",
@@ -189,3 +190,42 @@ def test_an_interface_without_an_address_is_refused() -> None:
     answers = {"10.5.0.0": '[{"dst":"10.5.0.0","dev":"e1","flags":[]}]'}
     with pytest.raises(UsageError, match="e1 has no IPv4 address"):
         plan_routes([span("10.5.0.0/16")], 4, run=RecordedIp(answers))
+
+
+def test_pieces_of_several_ways_are_dealt_out_and_joined_with_their_neighbours() -> None:
+    first, second = hop(gateway=1, on_link=False), hop(gateway=2, on_link=False)
+    ways = {0: ((first, 1.0),), 100: ((first, 1.0), (second, 1.0)), 200: ((second, 1.0),)}
+    groups = dict(group_pieces([(0, 99), (100, 199), (200, 299), (300, 309)], ways))
+    assert set(groups) == {first, second, None}
+    assert groups[None] == [(300, 309)]
+    counted = {key: sum(end - start + 1 for start, end in ranges) for key, ranges in groups.items()}
+    assert counted[first] + counted[second] == 300
+    assert counted[first] == pytest.approx(150, abs=3)
+    for ranges in groups.values():
+        assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))
+
+
+def test_all_pieces_of_one_route_have_256_blocks_together() -> None:
+    both = ((hop(gateway=1), 1.0), (hop(gateway=2), 1.0))
+    pieces = [(start, start + 2**16 - 1) for start in range(0, 2**24, 2**16)]
+    groups = group_pieces(pieces, {first: both for first, _ in pieces})
+    assert sum(len(ranges) for _, ranges in groups) <= 256
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "named"),
+    [
+        ("fe80::5", "fe80::9", "fe80::5"),
+        ("fd00::", "ff00::", "fe80::"),
+        ("febf:ffff::", "febf:ffff::", "febf:ffff::"),
+    ],
+)
+def test_link_local_targets_want_an_interface(first: str, last: str, named: str) -> None:
+    with pytest.raises(UsageError, match=f"^{named} is link-local: name the interface, as in {named}%eth0$"):
+        refuse_link_local([(int(ip_address(first)), int(ip_address(last)))])
+
+
+def test_other_targets_do_not() -> None:
+    refuse_link_local(
+        [(1, 1), (int(ip_address("fd00::")), int(ip_address("fe7f::"))), (0xFF02 << 112, 0xFF02 << 112)]
+    )
