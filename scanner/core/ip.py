@@ -18,7 +18,7 @@ from scanner.core.packets import ICMP, ICMPV6
 
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, OPTIONS = 0, 43, 44, 51, 59, 60
 
-_EXTENSIONS = (HOP_BY_HOP, ROUTING, OPTIONS, 135, 139, 140, AUTHENTICATION, FRAGMENT)
+EXTENSIONS = (HOP_BY_HOP, ROUTING, OPTIONS, 135, 139, 140, AUTHENTICATION, FRAGMENT)
 """Extension headers; all but the last two are of RFC 8200's and RFC 6564's form. Mobility, HIP and shim6 are
 among them."""
 
@@ -162,7 +162,7 @@ def _ipv6(
     piece: list[Pieces] = []
     whole = room >= headers.IPV6_BYTES
     extends = np.zeros(256, dtype=np.bool_)
-    extends[[*_EXTENSIONS]] = True
+    extends[[*EXTENSIONS]] = True
     rows = np.flatnonzero(whole & sound & extends[protocol])
     for _ in range(_MOST_EXTENSIONS):
         cut_off = transport[rows] + 8 > last[rows]
