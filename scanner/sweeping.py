@@ -21,8 +21,10 @@ from os import PathLike
 
 import numpy as np
 
-from scanner.contracts import Network, Wire, WireStatistics
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.contracts import Network, Sources, Wire, WireStatistics
+from scanner.core.addresses import AddressSet, format_addresses, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
 from scanner.core.pacing import TokenBucket
@@ -99,22 +101,32 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Raises:
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
+    network = network or LinuxNetwork()
     request = Request(
-        targets=_parsed(targets),
+        targets=_parsed(targets, network),
         ports=ports_of(ports),
         protocols=_protocols(protocols),
-        excluded=_parsed(exclude),
+        excluded=_parsed(exclude, network),
         rate=rate,
         retries=retries,
         wait=wait,
         interface=interface,
-        source=None if source_ip is None else parse_address(source_ip),
+        sources=sources_of(source_ip),
     )
-    return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence)
+    return Sweep(request, network=network, seed=seed, evidence=evidence)
 
 
-def _parsed(texts: str | Iterable[str]) -> AddressSet:
-    return parse_targets([texts] if isinstance(texts, str) else texts)
+def sources_of(text: str | None) -> Sources:
+    """What `--source-ip` says. Raises UsageError where that is no address."""
+    if text is None:
+        return Sources()
+    if looks_like_ipv6(text):
+        return Sources(ipv6=parse_ipv6(text))
+    return Sources(ipv4=parse_address(text))
+
+
+def _parsed(texts: str | Iterable[str], network: Network) -> Hosts:
+    return parse_targets([texts] if isinstance(texts, str) else texts, network.zone)
 
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
@@ -194,7 +206,7 @@ class Sweep:
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
             if isinstance(heard.lane, Lane) and len(tasks):
-                yield from verdicts(heard.lane.outcomes_of(tasks))
+                yield from verdicts(heard.lane.outcomes_of(tasks), self.plan.book.texts)
         yield from self.result().verdicts(not_open)
 
     def result(self) -> Result:
@@ -216,6 +228,7 @@ class Sweep:
             complete=complete,
             unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
+            names=self.plan.book.texts if self.plan.has_ipv6 else format_addresses,
         )
 
     def _run(self) -> Iterator[Heard]:
@@ -227,7 +240,7 @@ class Sweep:
         course.started = clock.wall()
         with ExitStack() as closing:
             closing.callback(self._close_wires)
-            longest = longest_packet(self.plan.request)
+            longest = longest_packet(self.plan)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
                     wire = self._network.open(path.hop, self.plan.probes, longest)
@@ -241,6 +254,7 @@ class Sweep:
                 bucket=TokenBucket(self.plan.request.rate),
                 record=None if recording is None else recording.write,
                 stopped=lambda: self._stop,
+                book=self.plan.book if self.plan.has_ipv6 else None,
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
@@ -265,9 +279,10 @@ class Sweep:
         request = self.plan.request
         reached = []
         for path in self.plan.paths:
-            wire = self._wires[path.hop.interface]
-            neighbours = self._network.neighbours(path.hop.interface) if path.hop.gateway is not None else {}
-            reached.append(reach(path, wire, neighbours, request, self._secrets))
+            hop = path.hop
+            known = {} if hop.gateway is None else self._network.neighbours(hop.interface, hop.version)
+            wire = self._wires[hop.interface]
+            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book))
         asking = [each.flight for each in reached if each.flight is not None]
         for _ in engine.run(asking):
             self._report(asking)
@@ -278,8 +293,8 @@ class Sweep:
         for each in reached:
             manned = man(each)
             self._give_up_absent(manned)
-            hop = each.path.hop
-            flights += port_flights(hop, manned, self._wires[hop.interface], request, self._secrets)
+            wire = self._wires[each.path.hop.interface]
+            flights += port_flights(each.path, manned, wire, request, self._secrets, self.plan.book)
         return flights
 
     def _give_up_absent(self, manned: Manned) -> None:

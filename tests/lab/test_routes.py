@@ -16,9 +16,11 @@ import pytest
 from scanner.contracts import Hop
 from scanner.lab import namespaces
 from scanner.model import UsageError
-from scanner.wire.ip_command import run_ip
+from scanner.wire.ip_command import Runner, run_ip
 from scanner.wire.linux import LinuxNetwork
+from scanner.wire.own_addresses import own_addresses
 from scanner.wire.prefixes import Range, address_text
+from scanner.wire.routes import plan_routes
 
 pytestmark = pytest.mark.lab
 
@@ -50,7 +52,8 @@ class Host:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.network = LinuxNetwork(lambda arguments, text: run_ip(["-n", name, *arguments], text))
+        self.run: Runner = lambda arguments, text: run_ip(["-n", name, *arguments], text)
+        self.network = LinuxNetwork(self.run)
 
     def ip(self, *lines: str) -> None:
         """Tell it commands of iproute2; those about IPv6 begin with -6."""
@@ -64,7 +67,7 @@ class Host:
         version = ip_network(targets[0]).version
         ranges = [(int(ip_network(text)[0]), int(ip_network(text)[-1])) for text in targets]
         own = None if source is None else int(ip_address(source))
-        return self.network.paths(version, ranges, interface, own)
+        return plan_routes(ranges, version, interface, own, self.run)
 
     def hop(self, target: str, interface: str | None = None, source: str | None = None) -> Hop | None:
         [(hop, _)] = self.paths(target, interface=interface, source=source)
@@ -182,8 +185,8 @@ def test_link_local_targets_are_of_the_interface_that_is_named(host: Host) -> No
     assert host.way("fe80::77", interface="d1") == "d1 from fe80::2"
     assert host.way("fe80::1", interface="d0") == "lo from fe80::1"
     assert host.way("fe80:5::1", interface="d0") == "no route"
-    assert host.network.own_addresses("d1", 6) == [int(ip_address(text)) for text in ("fd00:2::1", "fe80::2")]
-    assert host.network.own_addresses("d0", 4) == [int(ip_address(t)) for t in ("192.0.2.1", "203.0.113.1")]
+    assert own_addresses("d1", 6, host.run) == [int(ip_address(text)) for text in ("fd00:2::1", "fe80::2")]
+    assert own_addresses("d0", 4, host.run) == [int(ip_address(t)) for t in ("192.0.2.1", "203.0.113.1")]
     with pytest.raises(UsageError, match=r"fe80::5 is link-local: name the interface, as in fe80::5%eth0"):
         host.paths("fe80::5")
 
@@ -450,9 +453,9 @@ def test_neighbours_of_both_versions(host: Host) -> None:
         "neigh add fe80::9 lladdr 02:00:00:00:00:0b dev d1 nud permanent",
     )
     router = int(ip_address("fe80::9"))
-    assert host.network.neighbours("d0") == {int(ip_address("192.0.2.9")): bytes.fromhex("020000000009")}
-    assert host.network.neighbours6("d0") == {router: bytes.fromhex("02000000000a")}
-    assert host.network.neighbours6("d1") == {router: bytes.fromhex("02000000000b")}
+    assert host.network.neighbours("d0", 4) == {int(ip_address("192.0.2.9")): bytes.fromhex("020000000009")}
+    assert host.network.neighbours("d0", 6) == {router: bytes.fromhex("02000000000a")}
+    assert host.network.neighbours("d1", 6) == {router: bytes.fromhex("02000000000b")}
 
 
 def many_routes(count: int, version: int, chance: random.Random) -> list[str]:
