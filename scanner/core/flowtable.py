@@ -25,7 +25,7 @@ Words = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 _MIX = (np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0xC2B2_AE3D_27D4_EB4F))
 _TUNNEL_BITS = 24
-_OPENING = (Reason.SPLIT_HANDSHAKE_SYN, Reason.UDP_RESPONSE)
+_BY_A_SYN, _BY_A_DATAGRAM = reason_code(Reason.SPLIT_HANDSHAKE_SYN), reason_code(Reason.UDP_RESPONSE)
 """What is claimed by packets that may be probes themselves: SYNs without ACK, and datagrams."""
 
 
@@ -108,8 +108,8 @@ def join(probes: Probes, claims: Claims, ports: NDArray[np.bool_] | None) -> Joi
     Args:
         probes: in the order of the capture.
         claims: likewise.
-        ports: `(65536,)` bool, where a packet to one of them may be a probe: who spoke first in a flow is its
-            prober. None: the probes are known to be true.
+        ports: `(65536,)` bool, those asked about: who spoke first in a flow is its prober. None: the probes are
+            known to be true.
     """
     words = tuple(np.concatenate(pair) for pair in zip(flow_words(probes), flow_words(claims), strict=True))
     times = np.concatenate([probes.times, claims.times])
@@ -140,9 +140,13 @@ def _leading(
     order: NDArray[np.int64],
     flow: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's."""
-    opening = np.isin(claims.reason, [reason_code(reason) for reason in _OPENING])
-    opening &= ports[claims.prober_port]
+    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's.
+
+    A SYN opens whichever port it goes to. A datagram from a port that is asked about, to one that is not, may
+    as well go on with what began before the capture.
+    """
+    opening = (claims.reason == _BY_A_DATAGRAM) & ports[claims.prober_port]
+    opening |= claims.reason == _BY_A_SYN
     true = np.ones(len(probes), dtype=np.bool_)
     if not opening.any():
         return true
