@@ -272,6 +272,7 @@ def read_pcap(
     *,
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
+    check: Callable[[int], None] | None = None,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time, in file order.
 
@@ -285,6 +286,7 @@ def read_pcap(
         warn: called with one line where the file is cut off within a record, after all
             before that has been given. Without it the iterator raises that line instead.
         head: bytes that have been read from the stream already.
+        check: called with the link type; raises CaptureError where its frames are not wanted.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
@@ -292,6 +294,11 @@ def read_pcap(
     window = Window(stream, name, chunk, head)
     window.slide(0, _FILE_HEADER_LENGTH)
     order, unit, limit, link_type = _file_header_untrusted(bytes(window.data[:_FILE_HEADER_LENGTH]), name)
+    if check is not None:
+        try:
+            check(link_type)
+        except CaptureError as error:
+            raise CaptureError(f"{name}: {error}") from None
     return _read_records_untrusted(window, order, unit, limit, link_type, warn)
 
 
