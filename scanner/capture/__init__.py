@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def open_capture(
         stdin: IO[bytes] | None = getattr(sys.stdin, "buffer", None)
         if stdin is None:
             raise CaptureError("standard input: is closed")
-        return _frames(stdin, "standard input", chunk, warn)
+        return _frames(stdin, "standard input", chunk, warn, ahead=False)
     name = os.fspath(path)
     try:
         stream = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed when the iterator ends
@@ -63,19 +64,23 @@ def open_capture(
         reason = error.strerror if isinstance(error, OSError) else error
         raise CaptureError(f"{name}: cannot be read: {reason}") from None
     try:
-        frames = _frames(stream, name, chunk, warn)
+        # A pipe may make wait, and then nobody could interrupt.
+        ahead = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        frames = _frames(stream, name, chunk, warn, ahead=ahead)
     except BaseException:
         stream.close()
         raise
     return _closing(stream, frames)
 
 
-def _frames(stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+def _frames(
+    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, *, ahead: bool
+) -> Iterator[Frames]:
     """Hand the stream to the reader of its format, unpacked if need be."""
     magic = _magic(stream, name)
     inside = unpacked(magic, stream)
     if inside is None:
-        return _by_format(stream, name, chunk, warn, magic)
+        return _by_format(stream, name, chunk, warn, magic, ahead=ahead)
     # A stream without a name of its own, as far as types go; it is read by `readinto` alone.
     plain = cast("IO[bytes]", inside)
     magic = _magic(plain, name)
@@ -85,7 +90,7 @@ def _frames(stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None
         )
     faults: list[str] = []
     try:
-        frames = _by_format(plain, name, chunk, faults.append, magic)
+        frames = _by_format(plain, name, chunk, faults.append, magic, ahead=ahead)
     except CaptureError:
         if inside.fault:
             raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}") from None
@@ -99,14 +104,20 @@ def _magic(stream: IO[bytes], name: str) -> bytes:
 
 
 def _by_format(
-    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, magic: bytes
+    stream: IO[bytes],
+    name: str,
+    chunk: int,
+    warn: Callable[[str], None] | None,
+    magic: bytes,
+    *,
+    ahead: bool,
 ) -> Iterator[Frames]:
     if not magic:
         raise CaptureError(f"{name}: is empty, not a capture")
     if magic in PCAP_MAGICS:
-        return read_pcap(stream, name, chunk, warn=warn, head=magic, check=check_link_type)
+        return read_pcap(stream, name, chunk, warn=warn, head=magic, check=check_link_type, ahead=ahead)
     if magic == PCAPNG_MAGIC:
-        return _supported(read_pcapng(stream, name, chunk, warn=warn, head=magic), name, warn)
+        return _supported(read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead), name, warn)
     for start, (kind, remedy) in _OTHERS.items():
         if magic.startswith(start):
             raise CaptureError(f"{name}: is {kind}, which cannot be read; {remedy}")

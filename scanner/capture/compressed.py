@@ -157,8 +157,8 @@ class Unzstd(Unpacked):
 class _Followed(io.RawIOBase):
     """A zstd stream, of which is known whether it ended where a frame does: the unpacker does not say.
 
-    RFC 8878, 3.1.1: magic 4 · descriptor 1 · the rest of the header · blocks · checksum 4, perhaps; a block is
-    its header, 3, and what that tells. A frame that is left out (3.1.2): magic 4 · size 4 · so many bytes.
+    RFC 8878, 3.1.1: magic 4 · descriptor 1 · the rest of the header · blocks · checksum 4, perhaps; a block
+    is its header, 3, and what that tells. A frame that is left out (3.1.2): magic 4 · size 4 · so many bytes.
     """
 
     def __init__(self, stream: io.RawIOBase) -> None:

@@ -2,7 +2,8 @@
 
 The law is that of `scanner.capture.pcap`: the file may lie in every byte, and costs bounded
 memory and CaptureError at worst. Packets come from enhanced and simple packet blocks, and from the
-packet blocks of older files; the blocks of other kinds are stepped over. This file does not know what is in a frame.
+packet blocks of older files; the blocks of other kinds are stepped over. This file does not know what is in
+a frame.
 
 The format is draft-ietf-opsawg-pcapng:
 
@@ -25,7 +26,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, columns
+from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window, columns
 from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
@@ -78,6 +79,7 @@ def read_pcapng(
     *,
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
+    ahead: bool = False,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time.
 
@@ -88,7 +90,7 @@ def read_pcapng(
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head)
+    window = Window(stream, name, chunk, head, ahead=ahead)
     window.slide(0, _LEAST_BLOCK)
     if not len(window.data):
         raise CaptureError(f"{name}: is empty, not a capture")
@@ -97,7 +99,7 @@ def read_pcapng(
     if len(window.data) < _LEAST_BLOCK:
         raise CaptureError(f"{name}: cut off at byte {len(window.data)}, within the section header")
     _byte_order(window, 0)
-    return _read_blocks_untrusted(window, warn)
+    return closing_window(window, _read_blocks_untrusted(window, warn))
 
 
 def _read_blocks_untrusted(window: Window, warn: Callable[[str], None] | None) -> Iterator[Frames]:

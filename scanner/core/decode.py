@@ -292,7 +292,7 @@ class Decoder:
         frame = frame[sound]
         self._arp.append(
             ArpPackets(
-                frame=frame,
+                frame=frame if self.numbers is None else self.numbers[frame],
                 times=self.times[frame],
                 operation=body["operation"][sound].astype(np.uint16),
                 sender_mac=rows[sound, 8:14],

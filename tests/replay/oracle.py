@@ -96,7 +96,7 @@ def _is_opening(frame: Frame) -> bool:
 
 
 def _probes_of(flow: Sequence[Frame], ports: Collection[int]) -> list[Frame]:
-    """Who spoke first is the prober; a datagram to a port that nobody asks about may go on with older talk."""
+    """Who spoke first is the prober; a datagram to a port not asked about may go on with older talk."""
     first = next(
         (one for one in flow if one.protocol is Protocol.TCP or one.destination_port in ports), flow[0]
     )
