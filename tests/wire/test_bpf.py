@@ -38,7 +38,7 @@ BARE = replies_filter(0)
 def run(program: tuple[Instruction, ...], data: bytes) -> int:
     """bpf(4): a load beyond the end of the packet ends the program with 0."""
     a = x = place = 0
-    sizes = {0x28: ("!H", 0), 0x30: ("!B", 0), 0x48: ("!H", 1)}
+    sizes = {0x28: ("!H", 0), 0x30: ("!B", 0), 0x48: ("!H", 1), 0x50: ("!B", 1)}
     while True:
         code, true, false, k = program[place]
         place += 1
@@ -52,8 +52,12 @@ def run(program: tuple[Instruction, ...], data: bytes) -> int:
             if k >= len(data):
                 return 0
             x = 4 * (data[k] & 0x0F)
-        elif code == 0x54:
-            a &= k
+        elif code == 0x01:
+            x = k
+        elif code == 0x07:
+            x = a
+        elif code in {0x04, 0x54, 0x64}:
+            a = {0x04: a + k, 0x54: a & k, 0x64: a << k}[code] & 0xFFFFFFFF
         elif code == 0x06:
             return k
         else:
@@ -87,6 +91,12 @@ REPLIES = {
     "behind routing": IPv6(**IPV6) / IPv6ExtHdrRouting(segleft=0) / TCP(dport=40000),
     "behind destination options": IPv6(**IPV6) / IPv6ExtHdrDestOpt() / ICMPv6DestUnreach() / IPv6() / UDP(),
     "behind authentication": IPv6(**IPV6, nh=51) / Raw(b"\x06\x04" + bytes(22) + bytes(TCP(dport=40000))),
+    "behind long options": IPv6(**IPV6, nh=60) / Raw(b"\x06\x02" + bytes(22) + bytes(TCP(dport=40000))),
+    "behind two headers": IPv6(**IPV6) / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / TCP(dport=401),
+    "behind options, in pieces": IPv6(**IPV6)
+    / IPv6ExtHdrHopByHop()
+    / IPv6ExtHdrFragment(m=1, nh=17)
+    / Raw(bytes(64)),
     "first fragment 6": IPv6(**IPV6) / IPv6ExtHdrFragment(m=1, nh=17) / Raw(b"x" * 64),
 }
 OTHERS = {
@@ -105,7 +115,13 @@ OTHERS = {
     "echo request 6": IPv6(**IPV6) / ICMPv6EchoRequest(),
     "neighbour solicitation": IPv6(**IPV6) / ICMPv6ND_NS(tgt="2001:db8::1"),
     "router advertisement": IPv6(**IPV6) / ICMPv6ND_RA(),
-    "listener report": IPv6(**IPV6) / ICMPv6MLReport(),
+    "listener report": IPv6(**IPV6) / IPv6ExtHdrHopByHop() / ICMPv6MLReport(),
+    "low port behind options": IPv6(**IPV6) / IPv6ExtHdrDestOpt() / TCP(dport=16383),
+    "nothing behind options": IPv6(**IPV6) / IPv6ExtHdrDestOpt(nh=59),
+    "later fragment behind options": IPv6(**IPV6)
+    / IPv6ExtHdrHopByHop()
+    / IPv6ExtHdrFragment(offset=1, nh=17)
+    / Raw(b"\xff" * 64),
     "no message of this type": IPv6(**IPV6, nh=58) / Raw(bytes(32)),
     "an error of the unknown": IPv6(**IPV6, nh=58) / Raw(b"\x05" + bytes(32)),
     "low port behind ip options": IP(**IPV4, options=[IPOption_NOP()] * 4) / UDP(sport=65535, dport=401),
@@ -160,7 +176,7 @@ def test_both_programs_end_on_any_bytes(data: bytes) -> None:
 def test_a_frame_cut_before_what_decides_does_not_enter(name: str) -> None:
     whole = bytes(Ether() / REPLIES[name])
     entering = [length for length in range(len(whole)) if run(ETHERNET, whole[:length])]
-    # The protocol of ICMP, the ports of IPv4, the next header and the byte or the ports behind it.
-    least = {4: 24 if ICMP in REPLIES[name] else 38, 6: 21 if name.startswith("behind") else 55}
+    # The protocol of ICMP, the ports of IPv4; the first byte behind IPv6, or the fact that more headers come.
+    least = {4: 24 if ICMP in REPLIES[name] else 38, 6: 21 if "authentication" in name else 55}
     assert min(entering) >= least[whole[14] >> 4]
     assert entering == list(range(min(entering), len(whole)))
