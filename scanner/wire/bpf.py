@@ -42,12 +42,15 @@ _JUMP_NOT_LESS = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _JUMP_ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
-_ICMPV6_ERRORS = (1, 4)  # RFC 4443, 3: unreachable, too big, time exceeded, parameter problem
-_ECHO_REPLY = 129  # RFC 4443, 4.2
-_NEIGHBOUR_ADVERTISEMENT = 136  # RFC 4861, 4.4
+ICMPV6_REPLIES = (1, 2, 3, 4, 129, 136)
+"""Unreachable, too big, time exceeded, parameter problem (RFC 4443, 3), echo reply (4.2), neighbour
+advertisement (RFC 4861, 4.4)."""
 
-_STEPPED_OVER = tuple(header for header in EXTENSIONS if header not in {AUTHENTICATION, FRAGMENT})
-_SCTP = 132  # RFC 9260; its ports stand where those of TCP and UDP do
+SCTP = 132
+"""RFC 9260; its ports stand where those of TCP and UDP do."""
+
+STEPPED_OVER = tuple(header for header in EXTENSIONS if header not in {AUTHENTICATION, FRAGMENT})
+"""Extension headers that say their length in the form of RFC 6564."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _ipv4(ip: int, lowest_port: int) -> list[_Step]:
         _Step(_LD_BYTE, ip + 9),
         _Step(_JUMP_EQUAL, ICMP, true="accept"),
         *(_Step(_JUMP_EQUAL, protocol, true="ports") for protocol in (TCP, UDP)),
-        _Step(_JUMP_EQUAL, _SCTP, false="reject"),
+        _Step(_JUMP_EQUAL, SCTP, false="reject"),
         _Step(_LDX_HEADER_LENGTH, ip, label="ports"),
         _Step(_LD_HALF_INDEXED, ip + 2),
         _Step(_JUMP_NOT_LESS, lowest_port, true="accept", false="reject"),
@@ -117,7 +120,6 @@ def _ipv4(ip: int, lowest_port: int) -> list[_Step]:
 def _ipv6(ip: int, lowest_port: int) -> list[_Step]:
     """For an IPv6 header at `ip`; X is how far behind it the transport header stands."""
     behind = ip + 40
-    least, most = _ICMPV6_ERRORS
     return [
         _Step(_LDX, 0, label="ipv6"),
         _Step(_LD_BYTE, ip + 6),
@@ -131,10 +133,8 @@ def _ipv6(ip: int, lowest_port: int) -> list[_Step]:
         _Step(_LD_HALF_INDEXED, behind + 2, label="fragment"),
         _Step(_JUMP_ANY_BIT, 0xFFF8, true="reject", false="accept"),  # fragment offset
         _Step(_LD_BYTE_INDEXED, behind, label="icmp6"),
-        _Step(_JUMP_EQUAL, _NEIGHBOUR_ADVERTISEMENT, true="accept"),
-        _Step(_JUMP_EQUAL, _ECHO_REPLY, true="accept"),
-        _Step(_JUMP_NOT_LESS, most + 1, true="reject"),
-        _Step(_JUMP_NOT_LESS, least, true="accept", false="reject"),
+        *(_Step(_JUMP_EQUAL, kind, true="accept") for kind in ICMPV6_REPLIES),
+        _Step(_RETURN, 0),
         _Step(_LD_HALF_INDEXED, behind + 2, label="ports6"),
         _Step(_JUMP_NOT_LESS, lowest_port, true="accept", false="reject"),
     ]
@@ -143,11 +143,11 @@ def _ipv6(ip: int, lowest_port: int) -> list[_Step]:
 def _next_header(extension: str) -> list[_Step]:
     """Where to go by the number of an IPv6 header; `extension`: for those of RFC 6564's form."""
     return [
-        *(_Step(_JUMP_EQUAL, protocol, true="ports6") for protocol in (TCP, UDP, _SCTP)),
+        *(_Step(_JUMP_EQUAL, protocol, true="ports6") for protocol in (TCP, UDP, SCTP)),
         _Step(_JUMP_EQUAL, ICMPV6, true="icmp6"),
         _Step(_JUMP_EQUAL, FRAGMENT, true="fragment"),
         _Step(_JUMP_EQUAL, AUTHENTICATION, true="accept"),  # it counts its length otherwise
-        *(_Step(_JUMP_EQUAL, header, true=extension) for header in _STEPPED_OVER),
+        *(_Step(_JUMP_EQUAL, header, true=extension) for header in STEPPED_OVER),
         _Step(_RETURN, 0),
     ]
 

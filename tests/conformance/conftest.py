@@ -26,6 +26,7 @@ from scanner.wire.memory_wire import OWN_MAC, Arrival
 from scanner.wire.packet_ring import PacketRing
 from scanner.wire.raw_ip import RawIP
 from scanner.wire.receive_ring import RingOptions
+from scanner.wire.scapy_socket import ScapySocket
 
 ETH_P_ALL = 0x0003
 SMALL = RingOptions(block_size=1 << 16, blocks=8)
@@ -112,15 +113,21 @@ def memory(version: int) -> Iterator[Stage]:
 
 
 @contextmanager
-def raw_ip(version: int) -> Iterator[Stage]:
+def loopback(opened: Callable[[], Wire], version: int) -> Iterator[Stage]:
     """On the loopback device of a scratch namespace, which answers itself."""
     source, target = ("127.0.0.1", "127.0.0.2") if version == 4 else ("::1", "2001:db8:127::2")
     with scratch("lo") as (name,):
         namespaces.ip_batch(name, ["route add local 2001:db8:127::/64 dev lo"])
         with namespaces.entered(name):
-            wire = RawIP("lo", SMALL)
+            wire = opened()
         with contextlib.closing(wire), watcher(name, "lo") as departed:
             yield Stage(wire, SystemClock(), version, source, target, None, departed)
+
+
+@contextmanager
+def raw_ip(version: int) -> Iterator[Stage]:
+    with loopback(lambda: RawIP("lo", SMALL), version) as built:
+        yield built
 
 
 @contextmanager
@@ -134,10 +141,46 @@ def packet_ring(version: int) -> Iterator[Stage]:
             yield Stage(wire, SystemClock(), version, NEAR[version], FAR[version], hop, departed)
 
 
+@contextmanager
+def scapy_socket(version: int) -> Iterator[Stage]:
+    """Scapy's own packet sockets, over a veth pair."""
+    with pair() as (near, far):
+        with namespaces.entered(near):
+            own = bytes.fromhex(mac(near, "near").replace(":", ""))
+            wire = ScapySocket("near", own, 1500)
+        with contextlib.closing(wire), watcher(far, "far") as departed:
+            hop = np.frombuffer(bytes.fromhex(mac(far, "far").replace(":", "")), dtype=np.uint8)
+            yield Stage(wire, SystemClock(), version, NEAR[version], FAR[version], hop, departed)
+
+
+@contextmanager
+def scapy_libpcap(version: int) -> Iterator[Stage]:
+    """The same by libpcap, as on Windows."""
+    from scapy.config import conf
+
+    before = conf.use_pcap
+    conf.use_pcap = True
+    try:
+        with scapy_socket(version) as built:
+            yield built
+    finally:
+        conf.use_pcap = before
+
+
+@contextmanager
+def scapy_loopback(version: int) -> Iterator[Stage]:
+    """In by Scapy's sockets, out by the kernel's."""
+    with loopback(lambda: ScapySocket("lo", None, 1500), version) as built:
+        yield built
+
+
 STAGES: dict[str, Callable[[int], AbstractContextManager[Stage]]] = {
     "memory": memory,
     "raw_ip": raw_ip,
     "packet_ring": packet_ring,
+    "scapy_socket": scapy_socket,
+    "scapy_libpcap": scapy_libpcap,
+    "scapy_loopback": scapy_loopback,
 }
 IN_MEMORY = {"memory"}
 
