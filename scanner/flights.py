@@ -20,8 +20,8 @@ from scanner.core.rtt import RoundTrip
 from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
 from scanner.engine import BATCH, Flight
-from scanner.model import Protocol, Reason
-from scanner.planning import PROBES, Path, Request
+from scanner.model import Protocol, Reason, UsageError
+from scanner.planning import PROBES, Path, Request, SweepPlan
 from scanner.probes.stock import arp_template, template_of
 
 LONGEST_ARP_WAIT = 0.3
@@ -106,6 +106,19 @@ def longest_packet(request: Request) -> int:
     """Bytes of the longest packet that a sweep will send."""
     templates = (template for _, template, _ in _kinds(request))
     return max(len(arp_template().packet), *(len(template.packet) for template in templates))
+
+
+def require_room(plan: SweepPlan) -> None:
+    """Raise UsageError where a probe is longer than a path carries."""
+    longest = longest_packet(plan.request)
+    for path in plan.paths:
+        hop = path.hop
+        if longest > hop.mtu:
+            msg = (
+                f"probes of {longest} bytes are too long for {hop.interface} (MTU {hop.mtu}): "
+                "shorten the payload, or raise the MTU"
+            )
+            raise UsageError(msg)
 
 
 def _kinds(request: Request) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:

@@ -7,12 +7,12 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.contracts import Hop, Network, Probe
 from scanner.core.addresses import AddressSet, format_address
 from scanner.core.scope import Scope
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
 
@@ -31,7 +31,8 @@ class Request:
 
     rate: packets a second, infinity for as many as the kernel carries. wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
-    up to twice as many where replies get lost.
+    up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
+    find the neighbours.
     """
 
     targets: AddressSet
@@ -43,6 +44,8 @@ class Request:
     wait: float = DEFAULT_WAIT
     interface: str | None = None
     source: int | None = None
+    wire: WireKind = WireKind.AUTO
+    no_arp: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""
@@ -57,6 +60,9 @@ class Request:
             raise UsageError(msg)
         if not self.protocols or not self.ports:
             msg = "nothing to ask: name at least one protocol and one port"
+            raise UsageError(msg)
+        if self.no_arp and self.wire not in {WireKind.AUTO, WireKind.RAW}:
+            msg = f"--no-arp sends through the kernel, and --wire {self.wire} goes past it: leave one out"
             raise UsageError(msg)
 
 
@@ -121,7 +127,7 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         if hop is None:
             no_route |= reached
         else:
-            paths.append(Path(hop, reached))
+            paths.append(Path(_by_wire(hop, request), reached))
     if not paths:
         first = format_address(addresses.ranges()[0][0])
         rest = "" if addresses.size == 1 else f" or any other of the {addresses.size} targets"
@@ -135,6 +141,18 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         skipped=skipped,
         scope=scope.without(skipped | request.excluded),
     )
+
+
+def _by_wire(hop: Hop, request: Request) -> Hop:
+    """A hop by the wire that was asked for; through the kernel, there are no next hops to find."""
+    if request.wire is WireKind.RING and hop.mac is None:
+        msg = (
+            f"--wire ring: {hop.interface} has no Ethernet header; --wire auto takes what fits each interface"
+        )
+        raise UsageError(msg)
+    if request.no_arp or request.wire is WireKind.RAW:
+        hop = replace(hop, mac=None)
+    return replace(hop, wire=request.wire)
 
 
 def _way(request: Request) -> str:

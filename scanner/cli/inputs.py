@@ -17,7 +17,7 @@ from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.ports import parse_ports
 from scanner.core.selection import Networks, Selection, parse_networks, parse_time
 from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 
 if TYPE_CHECKING:
     from scanner.planning import Request
@@ -41,6 +41,8 @@ def request_of(arguments: argparse.Namespace) -> Request:
         wait=_number("--wait", arguments.wait),
         interface=arguments.interface,
         source=None if arguments.source_ip is None else parse_address(arguments.source_ip),
+        wire=WireKind(arguments.wire),
+        no_arp=arguments.no_arp,
     )
 
 
