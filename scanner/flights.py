@@ -23,7 +23,7 @@ from scanner.core.rtt import RoundTrip
 from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
 from scanner.engine import BATCH, Flight
-from scanner.model import Protocol, Reason
+from scanner.model import Protocol, Reason, UsageError
 from scanner.planning import PROBES, Path, Request, SweepPlan
 from scanner.probes.stock import neighbour_template, template_of
 
@@ -129,6 +129,19 @@ def longest_packet(plan: SweepPlan) -> int:
             *(template for _, template, _ in _kinds(plan.request, version)),
         )
     )
+
+
+def require_room(plan: SweepPlan) -> None:
+    """Raise UsageError where a probe is longer than a path carries."""
+    longest = longest_packet(plan)
+    for path in plan.paths:
+        hop = path.hop
+        if longest > hop.mtu:
+            msg = (
+                f"probes of {longest} bytes are too long for {hop.interface} (MTU {hop.mtu}): "
+                "shorten the payload, or raise the MTU"
+            )
+            raise UsageError(msg)
 
 
 def _kinds(request: Request, version: int) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:

@@ -7,7 +7,7 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanner.contracts import Hop, Network, Probe, Sources
 from scanner.core.addresses import AddressSet, format_address
@@ -15,7 +15,7 @@ from scanner.core.book import AddressBook
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, is_link_local, zone_number
 from scanner.core.scope import Scope
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
 
@@ -34,7 +34,8 @@ class Request:
 
     rate: packets a second, infinity for as many as the kernel carries. wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
-    up to twice as many where replies get lost.
+    up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
+    find the neighbours.
     """
 
     targets: Hosts
@@ -46,6 +47,8 @@ class Request:
     wait: float = DEFAULT_WAIT
     interface: str | None = None
     sources: Sources = field(default_factory=Sources)
+    wire: WireKind = WireKind.AUTO
+    no_arp: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""
@@ -60,6 +63,9 @@ class Request:
             raise UsageError(msg)
         if not self.protocols or not self.ports:
             msg = "nothing to ask: name at least one protocol and one port"
+            raise UsageError(msg)
+        if self.no_arp and self.wire not in {WireKind.AUTO, WireKind.RAW}:
+            msg = f"--no-arp sends through the kernel, and --wire {self.wire} goes past it: leave one out"
             raise UsageError(msg)
 
 
@@ -145,7 +151,9 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
             continue
         zone = network.zone(hop.interface)
         source = in_zone(hop.source, zone) if hop.version == 6 else hop.source
-        paths.append(Path(hop, book.numbers(reached), book.number(hop.version, source), zone))
+        paths.append(
+            Path(_by_wire(hop, request), book.numbers(reached), book.number(hop.version, source), zone)
+        )
     if not paths:
         raise _no_route(hosts, request)
     return SweepPlan(
@@ -158,6 +166,18 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         scope=scope.without(Hosts(skipped) | request.excluded),
         zones=zones,
     )
+
+
+def _by_wire(hop: Hop, request: Request) -> Hop:
+    """A hop by the wire that was asked for; through the kernel, there are no next hops to find."""
+    if request.wire is WireKind.RING and hop.mac is None:
+        msg = (
+            f"--wire ring: {hop.interface} has no Ethernet header; --wire auto takes what fits each interface"
+        )
+        raise UsageError(msg)
+    if request.no_arp or request.wire is WireKind.RAW:
+        hop = replace(hop, mac=None)
+    return replace(hop, wire=request.wire)
 
 
 def _on_their_links(targets: Hosts, request: Request, network: Network) -> Hosts:

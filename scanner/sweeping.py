@@ -35,9 +35,9 @@ from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
 from scanner.engine import Engine, Flight, Heard, Traffic
-from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach
+from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach, require_room
 from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
+from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict, WireKind
 from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
 from scanner.recording import Course, Recording
 from scanner.result import OnlyDecided, Result, not_open
@@ -77,6 +77,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     wait: float = DEFAULT_WAIT,
     interface: str | None = None,
     source_ip: str | None = None,
+    wire: str = "auto",
+    no_arp: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
     network: Network | None = None,
@@ -94,6 +96,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         wait: seconds, the longest time to wait for a reply to one probe.
         interface: leave by this one; the route's own where None.
         source_ip: leave from this address of ours; the route's own where None.
+        wire: the way out: "ring" past the kernel's stack, "raw" through it, "scapy" on systems other than
+            Linux, or "auto", which takes what fits each interface.
+        no_arp: find no neighbours; the kernel sends, and finds them itself.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
@@ -112,6 +117,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         wait=wait,
         interface=interface,
         sources=sources_of(source_ip),
+        wire=_wire(wire),
+        no_arp=no_arp,
     )
     return Sweep(request, network=network, seed=seed, evidence=evidence)
 
@@ -127,6 +134,13 @@ def sources_of(text: str | None) -> Sources:
 
 def _parsed(texts: str | Iterable[str], network: Network) -> Hosts:
     return parse_targets([texts] if isinstance(texts, str) else texts, network.zone)
+
+
+def _wire(name: str) -> WireKind:
+    if name not in set(WireKind):
+        msg = f"unknown wire {name!r}: there are {', '.join(WireKind)}"
+        raise UsageError(msg)
+    return WireKind(name)
 
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
@@ -156,6 +170,7 @@ class Sweep:
     ) -> None:
         """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
+        require_room(self.plan)
         self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
         self._network = network

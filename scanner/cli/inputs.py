@@ -18,7 +18,7 @@ from scanner.core.ipv6 import ZoneOf
 from scanner.core.ports import parse_ports
 from scanner.core.selection import Selection, parse_time
 from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 
 if TYPE_CHECKING:
     from scanner.planning import Request
@@ -46,6 +46,8 @@ def request_of(arguments: argparse.Namespace, zone_of: ZoneOf) -> Request:
         wait=_number("--wait", arguments.wait),
         interface=arguments.interface,
         sources=sources_of(arguments.source_ip),
+        wire=WireKind(arguments.wire),
+        no_arp=arguments.no_arp,
     )
 
 
