@@ -62,7 +62,9 @@ class SendLog:
         return float("inf") if run == self._count else float(self._first[run])
 
     def left_at(self, position: int) -> float:
-        """When this position had left, on the steady clock."""
+        """When this position had left, on the steady clock; minus infinity where nothing has."""
+        if not self._count:
+            return float("-inf")
         run = int(np.searchsorted(self._first[: self._count], position, side="right")) - 1
         return float(self._steady[max(run, 0)])
 
