@@ -5,8 +5,10 @@ First who is there (ARP on links of our own, and for gateways that the kernel do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,15 @@ from numpy.typing import NDArray
 from scanner.contracts import ETHERTYPE_ARP, Hop, Wire
 from scanner.core.addresses import AddressSet
 from scanner.core.arplane import ArpLane
+from scanner.core.hostpace import HostPace
 from scanner.core.lane import Lane
 from scanner.core.outcomes import IP_PROTOCOLS
+from scanner.core.rate import RateController
 from scanner.core.rtt import RoundTrip
+from scanner.core.stragglers import Stragglers
 from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
+from scanner.core.witness import Witness, Words
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason
 from scanner.planning import PROBES, Path, Request
@@ -120,10 +126,21 @@ def _kinds(request: Request) -> Iterator[tuple[Protocol, Template, tuple[int, ..
 
 
 def port_flights(
-    hop: Hop, manned: Manned, wire: Wire, request: Request, secrets: Secrets
+    hop: Hop,
+    manned: Manned,
+    wire: Wire,
+    request: Request,
+    secrets: Secrets,
+    rate: RateController | None = None,
 ) -> Iterator[Flight]:
-    """The flights that ask the ports: one for each protocol, and each payload that some ports want."""
+    """The flights that ask the ports: one for each protocol, and each payload that some ports want.
+
+    rate: told of what gets lost.
+    """
     round_trip = RoundTrip(request.wait)
+    per_host = request.per_host
+    hosts = None if math.isinf(per_host) else HostPace(manned.addresses.size, per_host)
+    words = Words(manned.addresses.size) if len(request.ports) > 1 else None
     for protocol, template, ports in _kinds(request) if manned.addresses else ():
         flows = TransportFlows(
             template=template,
@@ -134,5 +151,41 @@ def port_flights(
             key=secrets.key,
             capacity=min(BATCH, manned.addresses.size * len(ports)),
         )
-        lane = Lane(flows, seed=secrets.seed, attempts=request.retries + 1, round_trip=round_trip)
+        lane = Lane(
+            flows,
+            seed=secrets.seed,
+            attempts=request.retries + 1,
+            round_trip=round_trip,
+            witness=Witness(rate, words if protocol is Protocol.UDP else None),
+            hosts=hosts,
+        )
         yield Flight(lane, wire, next_hops=manned.next_hops)
+
+
+def _straggler_wait(lanes: Sequence[Lane], per_host: float) -> float:
+    return max(1.0 / per_host, *(lane.timeout() for lane in lanes))
+
+
+def follow_up(flights: Sequence[Flight], request: Request, secrets: Secrets) -> bool:
+    """Have the UDP lanes ask once more where a limit on ICMP errors may be why a port is silent.
+
+    For flights that are over. Returns whether there is anything to ask.
+    """
+    lanes = [flight.lane for flight in flights if isinstance(flight.lane, Lane)]
+    by_path: dict[int, list[Lane]] = {}
+    for lane in lanes:
+        if lane.flows.protocol == IP_PROTOCOLS[Protocol.UDP] and len(request.ports) > 1:
+            by_path.setdefault(id(lane.addresses), []).append(lane)
+    found = False
+    for some in by_path.values():
+        stragglers = Stragglers(
+            [lane.ledger for lane in some],
+            [len(lane.flows.ports) for lane in some],
+            secrets.seed,
+            partial(_straggler_wait, some, request.per_host),
+        )
+        if len(stragglers):
+            found = True
+            for number, lane in enumerate(some):
+                lane.follow_up(stragglers, number)
+    return found

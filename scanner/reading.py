@@ -29,6 +29,7 @@ from scanner.core.packets import Decoded
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Networks, Selection
+from scanner.core.stragglers import MOST_PASSES
 from scanner.core.targets import parse_targets
 from scanner.model import CaptureError, GhostportError, Reason
 from scanner.result import OnlyDecided, Result
@@ -314,7 +315,9 @@ def _ports_of_plan(plan: Plan | None) -> NDArray[np.bool_]:
 
 
 def _key(plan: Plan) -> CookieKey:
-    return CookieKey(bytes.fromhex(plan.key), parse_targets(plan.sources), most_tries(plan.retries + 1))
+    return CookieKey(
+        bytes.fromhex(plan.key), parse_targets(plan.sources), most_tries(plan.retries + 1) + MOST_PASSES
+    )
 
 
 def _absent(plan: Plan, wanted: NDArray[np.bool_], present: AddressSet) -> list[Absent]:

@@ -6,10 +6,10 @@ much, and then grows by small steps: additive increase, multiplicative decrease.
 * An address that stays silent has lost nothing. A try is lost where another try of the same target was
   answered later; source ports tell tries apart, so that a late answer is no loss. Frames that the kernel
   dropped before we read them are lost as well. Nothing else is.
-* Loss that does not depend on the rate (radio, a first hop that still asks who is there) must not slow a sweep
-  to a crawl. So the first cut is an experiment. If at half the rate as large a share gets lost, it is the
-  path's own: the cut is taken back, and only what exceeds that share counts from then on. If less gets lost, it
-  was ours, and where much still is, the rate is halved again.
+* Loss that does not depend on the rate (radio, a last hop that still asks who is there) must not slow a
+  sweep to a crawl. So a cut is an experiment. If at half the rate as large a share gets lost, it is the
+  path's own: the cut is taken back, and only what exceeds that share counts from then on. If less gets lost,
+  it was ours, and where much still is, the rate is halved again.
 * Growth wants evidence, too: so many answers to probes sent at a rate, before it is raised. Where nobody
   answers the rate stays where it began, for a path that carries nothing looks just the same.
 
@@ -101,7 +101,7 @@ class _Epoch:
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """Share of tries that got through, judged by `sample` of them. deviation: what chance alone moves it by."""
+    """Share of tries that got through, judged by `sample` of them; chance moves it by `deviation`."""
 
     through: float
     deviation: float
@@ -135,7 +135,7 @@ class RateController:
     """The rate of one sweep.
 
     rate: packets a second, now. peak: the most that were sent in a second, taken over an epoch.
-    cuts: how often the rate was halved and stayed so. own_loss: share of tries that the path loses at any rate.
+    cuts: how often the rate was halved and stayed so. own_loss: share of tries that the path loses anyhow.
     """
 
     def __init__(self, start: float = START_RATE, most: float = math.inf, least: float = LEAST_RATE) -> None:
@@ -185,7 +185,7 @@ class RateController:
         """
         again = attempt > 0
         self._answers += len(attempt)
-        self._losses += int(np.count_nonzero(again))
+        self._losses += int(attempt.sum())
         if not self._epochs:
             return
         walls = np.array(self._walls)
@@ -211,11 +211,12 @@ class RateController:
         """Judge the evidence, and change the rate where that is called for.
 
         Args:
-            now: seconds on the steady clock. wall: the same moment in ns on the wall clock.
+            now: seconds on the steady clock.
+            wall: the same moment in ns on the wall clock.
             counters: of all wires, since the beginning.
             asked_again: for try 0, 1, …, the moment (steady) up to which all who were asked have answered,
-                or have been asked again; infinity where there is nobody left to ask, and for the last try.
-                `JUDGED_TRIES` of them.
+                or have been asked again; infinity where there is nobody left to ask, minus infinity for the
+                last try. `JUDGED_TRIES` of them.
         """
         self._due = now + LOOK_EVERY
         dropped = counters.dropped - self._counters.dropped
@@ -260,7 +261,7 @@ class RateController:
         carried = epoch.sent / seconds
         self.peak = max(self.peak, carried)
         if epoch.refused > _REFUSED * epoch.sent:
-            # Nothing of it is lost, it is offered again; but faster than the device takes it there is nothing.
+            # Nothing of it is lost, it is offered again; but the device takes no more.
             self.rate = max(self._least, min(self.rate, carried))
             self._doubling, self._step = False, self.rate / _STEPS
         elif self._trial is None and carried >= _USED * epoch.rate:
@@ -278,7 +279,9 @@ class RateController:
                 self._try_half(number, now, wall)
                 return
         self._lower_own_loss(_pooled(shares[self._watched - self._first :]))
-        epochs = [(self._epochs[number - self._first].rate, shares[number - self._first]) for number in watched]
+        epochs = [
+            (self._epochs[number - self._first].rate, shares[number - self._first]) for number in watched
+        ]
         for rate in sorted({rate for rate, _ in epochs if rate > self._proven}):
             if self._surely_fine(_pooled([share for other, share in epochs if other >= rate])):
                 self._proven = rate
@@ -331,7 +334,7 @@ class RateController:
         return (1.0 - self.own_loss) * (1.0 - TOLERABLE)
 
     def _note_settled(self, now: float, asked_again: Sequence[float]) -> None:
-        """Up to when all tries are known to have been answered or not: those asked again have had their time."""
+        """Up to when tries count: whoever did not answer was asked again, and had time to answer that."""
         self._noted.append((now, asked_again))
         while self._noted and self._noted[0][0] <= now - self._patience:
             self._settled = self._noted.popleft()[1]

@@ -179,11 +179,11 @@ class Schedule:
     def asked_again(self, attempt: int) -> float:
         """The moment (steady) up to which all who were asked for try k have answered or been asked again.
 
-        Minus infinity where none has; infinity where all have, and for the last try.
+        Minus infinity where none has, as for the last try; infinity where all have.
         """
-        if attempt >= self._attempts - 1 or attempt < self._over - 1:
+        if not self._ledger.unanswered:
             return float("inf")
-        if attempt >= len(self._rounds) - 1:
+        if attempt >= min(self._attempts, len(self._rounds)) - 1:
             return float("-inf")
         passed = self._rounds[attempt + 1].passed
         return float("inf") if passed >= self._size else self._rounds[attempt].log.left_at(passed)

@@ -30,7 +30,8 @@ class SpreadOrder:
             return self._addresses.forward(positions)
         turn, place = np.divmod(positions, max(1, self._addresses.n))
         port = self._port_at[(turn + place) % self._ports]
-        return self._addresses.forward(place) * self._ports + port
+        tasks: NDArray[np.int64] = self._addresses.forward(place) * self._ports + port
+        return tasks
 
     def inverse(self, tasks: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions at which these tasks are visited; as `forward`, the other way round."""

@@ -121,7 +121,9 @@ def sweep(
             for part in np.array_split(rows[np.argsort(replies[rows])], 4):
                 if len(part):
                     heard = (float(replies[part].max()), turn * 4 + len(pending), selection.tasks[part], part)
-                    heapq.heappush(pending, (*heard[:2], selection.tasks[part], np.full(len(part), selection.attempt)))
+                    heapq.heappush(
+                        pending, (*heard[:2], selection.tasks[part], np.full(len(part), selection.attempt))
+                    )
             wake = now + count / link.machine
         now = max(now, wake)
         while pending and pending[0][0] <= now:
@@ -136,6 +138,8 @@ def sweep(
             controller.wait(trip.timeout(0))
             zero = np.zeros(len(told), dtype=np.int64)
             narrow = zero.astype(np.uint8)
-            ledger.apply(Replies(told, narrow + Rank.OPEN, narrow, narrow, zero.astype(np.uint32), zero, zero))
+            ledger.apply(
+                Replies(told, narrow + Rank.OPEN, narrow, narrow, zero.astype(np.uint32), zero, zero)
+            )
     found = float((ledger.state[there] != Rank.UNANSWERED).mean())
     return Swept(controller, now, found, probes, rates)
