@@ -20,7 +20,11 @@ _UNLIMITED = 5
 
 
 class Timed(Protocol):
-    """What knows when each try left."""
+    """What knows when each try left. attempts: most tries of its rounds."""
+
+    @property
+    def attempts(self) -> int:
+        """As `Schedule.attempts`."""
 
     def sent_at(self, tasks: NDArray[np.int64], attempt: NDArray[np.int64]) -> NDArray[np.int64]:
         """As `Schedule.sent_at`."""
@@ -64,7 +68,8 @@ class Witness:
         """Pass on answers that tell, each of a task to one try; those of routers do not count."""
         if self._rate is None:
             return
-        own = rank >= Rank.CLOSED
+        # Answers to what was asked when the rounds were over tell of limits, not of the path.
+        own = (rank >= Rank.CLOSED) & (attempt < schedule.attempts)
         tasks, attempt = tasks[own], attempt[own]
         if len(tasks):
             before = schedule.sent_at(tasks, np.maximum(attempt - 1, 0))
