@@ -54,6 +54,7 @@ class Reason(enum.StrEnum):
     BEYOND_SCOPE = "beyond-scope"
     POLICY = "policy"
     REJECT_ROUTE = "reject-route"
+    NO_ND_RESPONSE = "no-nd-response"
 
 
 REASONS: tuple[Reason, ...] = tuple(Reason)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
 from scanner.core.ports import format_ports, parse_ports
-from scanner.lab import topology
 from scanner.lab.lab import Lab, Status
 from scanner.lab.plan import Plan
 from scanner.lab.profiles import PROFILES, profile_named
 from scanner.model import Protocol, UsageError
 
 DEFAULT_NAME = "demo"
+_MOST_LISTED = 5
 
 
 def add_actions(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +44,9 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
 
     truth = actions.add_parser("truth", help="what a sweep must say of each address, as JSON lines")
     truth.add_argument("--profile", choices=PROFILES, help="of a profile, not of the lab that is up")
+    truth.add_argument("networks", nargs="*", metavar="NETWORK", help="of the lab's, by prefix (all)")
     truth.add_argument("--proto", choices=[p.value for p in Protocol], default="tcp", help="(%(default)s)")
     truth.add_argument("-p", "--ports", type=_ports, help="(those of the lab)")
-    truth.add_argument("--on-link", action="store_true", help=f"of {topology.ON_LINK}, the prober's own")
     truth.set_defaults(run=_truth)
 
     for action in (up, down, loss, execute, truth):
@@ -99,8 +100,9 @@ def _truth(arguments: argparse.Namespace) -> int:
     protocol = Protocol(arguments.proto)
     encoder = msgspec.json.Encoder()
     for port in arguments.ports or plan.profile.ports:
-        truth = plan.truth_on_link(protocol, port) if arguments.on_link else plan.truth(protocol, port)
-        sys.stdout.write(encoder.encode_lines(list(truth.records())).decode())
+        for network in arguments.networks or plan.networks:
+            truth = plan.truth(protocol, port, network)
+            sys.stdout.write(encoder.encode_lines(list(truth.records())).decode())
     return 0
 
 
@@ -110,9 +112,16 @@ def _line(status: Status) -> str:
         return f"lab {status.name}: down{remains}"
     loss = f", losing {status.loss_percent:g} % each way" if status.loss_percent else ""
     return (
-        f"lab {status.name}: up, profile {status.profile}, {status.network} and {topology.ON_LINK}, "
+        f"lab {status.name}: up, profile {status.profile}, {_listed(status.networks)}, "
         f"open hosts on port {format_ports(status.ports)}, processes: {status.processes}{loss}"
     )
+
+
+def _listed(networks: Sequence[str]) -> str:
+    """All of them, or the first and how many more."""
+    if len(networks) <= _MOST_LISTED:
+        return " and ".join([", ".join(networks[:-1]), networks[-1]])
+    return f"{', '.join(networks[:_MOST_LISTED])} and {len(networks) - _MOST_LISTED} more networks"
 
 
 def _write(line: str) -> None:

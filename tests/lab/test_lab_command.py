@@ -21,8 +21,8 @@ def test_from_up_to_down(make_lab):
 
     up = lab_command("up", "--profile", "small", "-p", "401,500-501", "--name", name)
     assert up.stdout == (
-        f"lab {name}: up, profile small, 10.50.0.0/22 and 10.49.0.0/24, "
-        "open hosts on port 401,500-501, processes: 1\n"
+        f"lab {name}: up, profile small, 10.50.0.0/22, 10.49.0.0/24, fd00:50::/116, fd00:49::/120 and "
+        "fe80::/124, open hosts on port 401,500-501, processes: 1\n"
     )
     assert up.stderr == ""
     assert lab_command("status").stdout.count(up.stdout) == 1
@@ -40,8 +40,10 @@ def test_from_up_to_down(make_lab):
     assert lab_command("exec", "--name", name, "--", "sh", "-c", "kill -TERM $$").returncode == 128 + 15
 
     truth = lab_command("truth", "--name", name, "--proto", "udp").stdout.splitlines()
-    assert len(truth) == 3 * 1024
+    assert len(truth) == 3 * (1024 + 254 + 4096 + 256 + 16)
     assert json.loads(truth[0])["ip"] == "10.50.0.0"
+    of_two = lab_command("truth", "--name", name, "-p", "401", "fd00:49::/120", "10.49.0.0/24").stdout
+    assert [json.loads(line)["ip"] for line in of_two.splitlines()][255:257] == ["fd00:49::ff", "10.49.0.1"]
 
     assert lab_command("down", "--name", name).returncode == 0
     assert lab_command("status", "--name", name).stdout == f"lab {name}: down\n"
@@ -55,6 +57,7 @@ def test_from_up_to_down(make_lab):
         (["exec"], "lab: there is no command to run"),
         (["loss", "100", "--name", "never-built"], "lab: the lab 'never-built' is not up"),
         (["up", "--name", "No/Name"], "lab: 'No/Name' cannot name a lab"),
+        (["truth", "--profile", "small", "10.9.0.0/24"], "lab: 10.9.0.0/24 is no network of the lab"),
     ],
 )
 def test_an_error_is_one_line(words, complaint):
