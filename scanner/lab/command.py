@@ -42,14 +42,18 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
     execute.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
     execute.set_defaults(run=_exec)
 
+    networks = actions.add_parser("networks", help="what may be swept, and how each network is reached")
+    networks.set_defaults(run=_networks)
+
     truth = actions.add_parser("truth", help="what a sweep must say of each address, as JSON lines")
-    truth.add_argument("--profile", choices=PROFILES, help="of a profile, not of the lab that is up")
     truth.add_argument("networks", nargs="*", metavar="NETWORK", help="of the lab's, by prefix (all)")
     truth.add_argument("--proto", choices=[p.value for p in Protocol], default="tcp", help="(%(default)s)")
     truth.add_argument("-p", "--ports", type=_ports, help="(those of the lab)")
     truth.set_defaults(run=_truth)
 
-    for action in (up, down, loss, execute, truth):
+    for action in (networks, truth):
+        action.add_argument("--profile", choices=PROFILES, help="of a profile, not of the lab that is up")
+    for action in (up, down, loss, execute, networks, truth):
         action.add_argument("--name", default=DEFAULT_NAME, help="of the lab (%(default)s)")
     status.add_argument("--name", help="of one lab (all)")
 
@@ -95,8 +99,16 @@ def _exec(arguments: argparse.Namespace) -> int:
     return code if code >= 0 else 128 - code  # what a shell says of a command ended by a signal
 
 
+def _networks(arguments: argparse.Namespace) -> int:
+    nets = _plan(arguments).nets
+    width = max(len(net.net.prefix) for net in nets)
+    for net in nets:
+        _write(f"{net.net.prefix:<{width}}  {net.network.num_addresses:>6} addresses {net.reached()}")
+    return 0
+
+
 def _truth(arguments: argparse.Namespace) -> int:
-    plan = Plan(profile_named(arguments.profile)) if arguments.profile else Lab.running(arguments.name).plan
+    plan = _plan(arguments)
     protocol = Protocol(arguments.proto)
     encoder = msgspec.json.Encoder()
     for port in arguments.ports or plan.profile.ports:
@@ -104,6 +116,13 @@ def _truth(arguments: argparse.Namespace) -> int:
             truth = plan.truth(protocol, port, network)
             sys.stdout.write(encoder.encode_lines(list(truth.records())).decode())
     return 0
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Of the profile that is named, else of the lab that is up."""
+    if arguments.profile:
+        return Plan(profile_named(arguments.profile))
+    return Lab.running(arguments.name).plan
 
 
 def _line(status: Status) -> str:
@@ -119,9 +138,10 @@ def _line(status: Status) -> str:
 
 def _listed(networks: Sequence[str]) -> str:
     """All of them, or the first and how many more."""
-    if len(networks) <= _MOST_LISTED:
-        return " and ".join([", ".join(networks[:-1]), networks[-1]])
-    return f"{', '.join(networks[:_MOST_LISTED])} and {len(networks) - _MOST_LISTED} more networks"
+    *some, last = networks
+    if len(networks) > _MOST_LISTED:
+        some, last = list(networks[:_MOST_LISTED]), f"{len(networks) - _MOST_LISTED} more (lab networks)"
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _write(line: str) -> None:

@@ -92,6 +92,23 @@ class NetPlan:
         served = self._open[protocol] - ({self.ups} if protocol is Protocol.TCP else set())
         return [zoned(self.network[offset], zone) for offset in sorted(served)] if side in self.sides else []
 
+    def reached(self) -> str:
+        """How the prober reaches it, in words."""
+        if self.way.kind is Kind.NOWHERE:
+            return f"not at all: {self.net.refused}"
+        if self.way.kind is Kind.LOOPBACK:
+            return "at the prober itself"
+        if self.net.is_on_link:
+            return f"by {self.way.device} on-link"
+        links = [(way, way.link(self.net.version)) for way in self.ways]
+        hops = [
+            f"by {way.device}" if way.kind is Kind.TUN else f"by {way.device} through {link.router}"
+            for way, link in links
+            if link is not None
+        ]
+        table = "" if self.net.table is None else f", table {self.net.table}"
+        return f"{' or '.join(hops)}{table}"
+
     def open_offsets(self, protocol: Protocol) -> list[int]:
         """All that is open, ascending."""
         return sorted(self._open[protocol])
