@@ -61,8 +61,8 @@ class Lane:
     ) -> None:
         """`round_trip`, and what `witness` and `hosts` know, may be shared between lanes over one path.
 
-        `links`: the addresses are on one of ours. `attempts` probes a task at most; but where replies get lost, and it is likely that somebody was
-        missed, up to as many retries again.
+        `links`: the addresses are on one of ours. `attempts` probes a task at most; but where replies get
+        lost, and it is likely that somebody was missed, up to as many retries again.
         """
         self.flows = flows
         self._links = links
