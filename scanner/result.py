@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.contracts import ColumnReporter, Reporter
 from scanner.core.addresses import format_addresses
 from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
@@ -79,8 +80,20 @@ class Result:
 
     def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
         """The records whose outcomes are chosen, by address, protocol and port."""
+        for outcomes in self._chosen(choice):
+            yield from verdicts(outcomes, self._names)
+
+    def report(self, reporter: Reporter, choice: Choice | None = None) -> None:
+        """Hand a reporter the same records, in columns where it takes those."""
+        if isinstance(reporter, ColumnReporter):
+            reporter.write_outcomes(self._chosen(choice), self._names)
+        else:
+            reporter.write(self.verdicts(choice))
+
+    def _chosen(self, choice: Choice | None) -> Iterator[Outcomes]:
+        """Outcomes in order, a bounded number at a time."""
         for outcomes in in_address_order(self._sources):
-            yield from verdicts(choice(outcomes) if choice else outcomes, self._names)
+            yield choice(outcomes) if choice else outcomes
 
     def open(self) -> list[Verdict]:
         """The records of open ports."""

@@ -117,7 +117,7 @@ class Records:
 
     def _write_to(self, stream: IO[bytes], result: Result) -> None:
         reporter = FORMATS[self._format](stream)
-        reporter.write(result.verdicts(CHOICES[self._show or "all"]))
+        result.report(reporter, CHOICES[self._show or "all"])
         reporter.close()
 
     def _screen(self, result: Result, tally: Tally) -> None:

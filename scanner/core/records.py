@@ -18,7 +18,7 @@ Names = Callable[[NDArray[np.uint32]], list[str]]
 """Texts of addresses."""
 
 _AT_ONCE = 8192
-_NS_PER_US = 1000
+NS_PER_US = 1000
 _US_PER_MS = 1000
 _KINDS = {
     number << 8 | rank: (protocol, state_of(rank, protocol))
@@ -45,7 +45,7 @@ def _by_prober(records: list[Verdict], prober: NDArray[np.int64], names: Names) 
 
 
 def _records(piece: Outcomes, names: Names) -> list[Verdict]:
-    milliseconds = np.maximum(piece.rtt, 0) // _NS_PER_US / _US_PER_MS
+    milliseconds = np.maximum(piece.rtt, 0) // NS_PER_US / _US_PER_MS
     addresses = names(piece.address)
     columns = (
         addresses,
@@ -62,7 +62,7 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
         _iso(piece.time),
         piece.note.tolist(),
         piece.hint.tolist(),
-        _superseded(piece, names),
+        superseded(piece, names),
     )
     return [
         Verdict(
@@ -99,7 +99,8 @@ def _responders(piece: Outcomes, addresses: list[str], names: Names) -> list[str
     return texts
 
 
-def _superseded(piece: Outcomes, names: Names) -> list[tuple[Superseded, ...] | None]:
+def superseded(piece: Outcomes, names: Names) -> list[tuple[Superseded, ...] | None]:
+    """What was known before of each outcome, as its record has it."""
     held: list[tuple[Superseded, ...] | None] = piece.superseded.tolist()
     rows = np.flatnonzero(piece.superseded != None).tolist()  # noqa: E711 - element by element
     steps = [(piece.protocol[row], *step) for row in rows for step in piece.superseded[row]]
