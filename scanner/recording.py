@@ -55,7 +55,7 @@ class Recording:
         self._evidence = Evidence(path, link_types.pop())
         self.error: CaptureError | None = None
 
-    def write(self, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+    def write(self, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
         """Append probes that left, and the replies among frames that came in."""
         if self.error is None:
             try:
