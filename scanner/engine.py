@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
 from scanner.core.arplane import ArpLane
+from scanner.core.columns import counted
 from scanner.core.decode import decode_untrusted
 from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
@@ -244,7 +245,7 @@ class Engine:
             if unrecorded is not None and unrecorded.wire is wire:
                 sent, unrecorded = unrecorded.sent, None
             if self._record is not None and (sent is not None or len(replies)):
-                self._record(sent, frames, np.unique(replies))
+                self._record(sent, frames, counted(replies)[0])
         return heard
 
 

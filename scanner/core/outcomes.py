@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scanner.core import packets
 from scanner.core.addresses import AddressSet
-from scanner.core.columns import Columns
+from scanner.core.columns import Columns, counted
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.rules import Rank, reason_code
 from scanner.model import Protocol, Reason
@@ -197,7 +197,7 @@ def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
     listed = list(sources)
     step = max(1, _AT_ONCE // max(1, len(listed)))
     borders = (
-        np.unique(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
+        counted(np.concatenate([source.borders(step) for source in listed]))[0].tolist() if listed else []
     )
     lasts = [border - 1 for border in borders[1:]] + [_LAST_ADDRESS]
     for first, last in zip(borders, lasts, strict=False):
