@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Frames, Sent, Sources, WireStatistics
+from scanner.contracts import Batch, Frames, Sent, Sources, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.lane import Lane
@@ -125,7 +125,7 @@ def test_what_was_stamped_ahead_is_what_is_sent_and_recorded(place):
     sent: list[bytes] = []
     answered: list[bytes] = []
 
-    def record(left: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
+    def record(_wire: Wire, left: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
         if left is not None:
             assert len(left.frames) == len(left.times)
             sent.extend(left.frames[:, 30:34].copy().view("S4")[:, 0].tolist())
@@ -144,7 +144,7 @@ def test_a_wire_that_fails_on_the_thread_fails_here_and_what_left_is_recorded(pl
     recorded: list[int] = []
     asked = place.flight()
     running = place.engine(
-        record=lambda left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
+        record=lambda _wire, left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
     )
 
     with pytest.raises(WireError, match="the cable is gone"):
@@ -157,7 +157,7 @@ def test_a_wire_that_fails_on_the_thread_fails_here_and_what_left_is_recorded(pl
 def test_whoever_stops_listening_gets_what_had_left_recorded(place):
     recorded: list[int] = []
     running = place.engine(
-        record=lambda left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
+        record=lambda _wire, left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
     )
     turns = running.run([place.flight()])
     for _ in range(3):
