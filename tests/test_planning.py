@@ -54,6 +54,9 @@ class Routed:
     def zone(self, interface: str) -> int:
         return {"lo": 1, "eth0": 2, "eth1": 3}[interface]
 
+    def interface(self, zone: int) -> str:
+        return {1: "lo", 2: "eth0", 3: "eth1"}[zone]
+
     def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
         return {}
 
