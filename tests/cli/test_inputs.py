@@ -29,7 +29,13 @@ def test_defaults():
     assert made.targets == parse_targets(["10.0.0.0/30"])
     assert not made.excluded
     assert (made.ports, made.protocols) == ((401,), (Protocol.TCP, Protocol.UDP))
-    assert (made.rate, made.retries, made.wait) == (10_000, 2, 1)
+    assert (made.rate, made.max_rate, made.max_per_host, made.retries, made.wait) == (
+        None,
+        math.inf,
+        None,
+        2,
+        1,
+    )
     assert (made.interface, made.source) == (None, None)
 
 
@@ -53,7 +59,9 @@ def test_protocols(words, protocols):
     assert " ".join(request("10.0.0.1", *words).protocols) == protocols
 
 
-@pytest.mark.parametrize(("word", "rate"), [("max", math.inf), ("inf", math.inf), ("1", 1.0), ("0.5", 0.5)])
+@pytest.mark.parametrize(
+    ("word", "rate"), [("auto", None), ("max", math.inf), ("inf", math.inf), ("1", 1.0), ("0.5", 0.5)]
+)
 def test_rates(word, rate):
     assert request("10.0.0.1", "--rate", word).rate == rate
 
@@ -87,7 +95,7 @@ def test_targets_from_files(tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--rate", "fast"], "--rate 'fast': a number is wanted, or max"),
+        (["--rate", "fast"], "--rate 'fast': a number is wanted, or auto or max"),
         (["--rate", "nan"], "--rate 'nan'"),
         (["--rate", "0"], "--rate 0"),
         (["--wait", "x"], "--wait 'x': a number is wanted"),

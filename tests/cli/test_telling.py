@@ -48,7 +48,7 @@ def test_what_is_left_out_is_said():
     made = plan("10.0.0.1", skipped="10.0.0.0,255", no_route="172.16.0.0/30", protocols=(Protocol.TCP,))
 
     assert list(telling.about_sweep(made, verbose=True)) == [
-        "sweeping 10.0.0.1, 172.16.0.0/30 (5 addresses): tcp 401; 10000 packets/s, 2 retries",
+        "sweeping 10.0.0.1, 172.16.0.0/30 (5 addresses): tcp 401; auto rate, 2 retries",
         "not probed: 10.0.0.0, 10.0.0.255 (2 addresses): "
         "network or broadcast addresses of this host's own links",
         "down, no route: 172.16.0.0/30 (4 addresses)",
