@@ -23,8 +23,10 @@ from typing import Literal
 
 import numpy as np
 
-from scanner.contracts import Network, Wire, WireStatistics
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.contracts import Network, Sources, Wire, WireStatistics
+from scanner.core.addresses import AddressSet, format_addresses, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
 from scanner.core.pacing import TokenBucket
@@ -36,9 +38,18 @@ from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
 from scanner.engine import Engine, Flight, Heard, Traffic
-from scanner.flights import Manned, Secrets, follow_up, longest_packet, man, port_flights, reach
+from scanner.flights import (
+    Manned,
+    Secrets,
+    follow_up,
+    longest_packet,
+    man,
+    port_flights,
+    reach,
+    require_room,
+)
 from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
+from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict, WireKind
 from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
 from scanner.recording import Course, Recording
 from scanner.result import OnlyDecided, Result, not_open
@@ -80,6 +91,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     wait: float = DEFAULT_WAIT,
     interface: str | None = None,
     source_ip: str | None = None,
+    wire: str = "auto",
+    no_arp: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
     network: Network | None = None,
@@ -101,6 +114,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         wait: seconds, the longest time to wait for a reply to one probe.
         interface: leave by this one; the route's own where None.
         source_ip: leave from this address of ours; the route's own where None.
+        wire: the way out: "ring" past the kernel's stack, "raw" through it, "scapy" on systems other than
+            Linux, or "auto", which takes what fits each interface.
+        no_arp: find no neighbours; the kernel sends, and finds them itself.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
@@ -108,24 +124,43 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Raises:
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
+    network = network or LinuxNetwork()
     request = Request(
-        targets=_parsed(targets),
+        targets=_parsed(targets, network),
         ports=ports_of(ports),
         protocols=_protocols(protocols),
-        excluded=_parsed(exclude),
+        excluded=_parsed(exclude, network),
         rate=None if rate == "auto" else rate,
         max_rate=max_rate,
         max_per_host=max_per_host,
         retries=retries,
         wait=wait,
         interface=interface,
-        source=None if source_ip is None else parse_address(source_ip),
+        sources=sources_of(source_ip),
+        wire=_wire(wire),
+        no_arp=no_arp,
     )
-    return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence)
+    return Sweep(request, network=network, seed=seed, evidence=evidence)
 
 
-def _parsed(texts: str | Iterable[str]) -> AddressSet:
-    return parse_targets([texts] if isinstance(texts, str) else texts)
+def sources_of(text: str | None) -> Sources:
+    """What `--source-ip` says. Raises UsageError where that is no address."""
+    if text is None:
+        return Sources()
+    if looks_like_ipv6(text):
+        return Sources(ipv6=parse_ipv6(text))
+    return Sources(ipv4=parse_address(text))
+
+
+def _parsed(texts: str | Iterable[str], network: Network) -> Hosts:
+    return parse_targets([texts] if isinstance(texts, str) else texts, network.zone)
+
+
+def _wire(name: str) -> WireKind:
+    if name not in set(WireKind):
+        msg = f"unknown wire {name!r}: there are {', '.join(WireKind)}"
+        raise UsageError(msg)
+    return WireKind(name)
 
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
@@ -155,6 +190,7 @@ class Sweep:
     ) -> None:
         """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
+        require_room(self.plan)
         self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
         self.rate = None if request.rate is not None else RateController(most=request.max_rate)
@@ -206,7 +242,7 @@ class Sweep:
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
             if isinstance(heard.lane, Lane) and len(tasks):
-                yield from verdicts(heard.lane.outcomes_of(tasks))
+                yield from verdicts(heard.lane.outcomes_of(tasks), self.plan.book.texts)
         yield from self.result().verdicts(not_open)
 
     def result(self) -> Result:
@@ -228,6 +264,7 @@ class Sweep:
             complete=complete,
             unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
+            names=self.plan.book.texts if self.plan.has_ipv6 else format_addresses,
         )
 
     def _run(self) -> Iterator[Heard]:
@@ -239,7 +276,7 @@ class Sweep:
         course.started = clock.wall()
         with ExitStack() as closing:
             closing.callback(self._close_wires)
-            longest = longest_packet(self.plan.request)
+            longest = longest_packet(self.plan)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
                     wire = self._network.open(path.hop, self.plan.probes, longest)
@@ -254,6 +291,7 @@ class Sweep:
                 rate=self.rate,
                 record=None if recording is None else recording.write,
                 stopped=lambda: self._stop,
+                book=self.plan.book if self.plan.has_ipv6 else None,
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
@@ -283,9 +321,10 @@ class Sweep:
         request = self.plan.request
         reached = []
         for path in self.plan.paths:
-            wire = self._wires[path.hop.interface]
-            neighbours = self._network.neighbours(path.hop.interface) if path.hop.gateway is not None else {}
-            reached.append(reach(path, wire, neighbours, request, self._secrets))
+            hop = path.hop
+            known = {} if hop.gateway is None else self._network.neighbours(hop.interface, hop.version)
+            wire = self._wires[hop.interface]
+            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book))
         asking = [each.flight for each in reached if each.flight is not None]
         for _ in engine.run(asking):
             self._report(asking)
@@ -296,9 +335,9 @@ class Sweep:
         for each in reached:
             manned = man(each)
             self._give_up_absent(manned)
-            hop = each.path.hop
+            wire = self._wires[each.path.hop.interface]
             flights += port_flights(
-                hop, manned, self._wires[hop.interface], request, self._secrets, self.rate
+                each.path, manned, wire, request, self._secrets, self.plan.book, self.rate
             )
         return flights
 

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from scanner.cli.inputs import request_of, whole_number
 from scanner.cli.parser import parse
+from scanner.contracts import Sources
 from scanner.core.addresses import parse_address
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.planning import Request
 
 
 def request(*words: object) -> Request:
-    return request_of(parse(["sweep", *map(str, words)]))
+    return request_of(parse(["sweep", *map(str, words)]), {"eth0": 2}.__getitem__)
 
 
 def test_defaults():
@@ -29,26 +30,24 @@ def test_defaults():
     assert made.targets == parse_targets(["10.0.0.0/30"])
     assert not made.excluded
     assert (made.ports, made.protocols) == ((401,), (Protocol.TCP, Protocol.UDP))
-    assert (made.rate, made.max_rate, made.max_per_host, made.retries, made.wait) == (
-        None,
-        math.inf,
-        None,
-        2,
-        1,
-    )
-    assert (made.interface, made.source) == (None, None)
+    assert (made.rate, made.max_rate, made.max_per_host) == (None, math.inf, None)
+    assert (made.retries, made.wait) == (2, 1)
+    assert (made.interface, made.sources) == (None, Sources())
+    assert (made.wire, made.no_arp) == (WireKind.AUTO, False)
 
 
 def test_all_that_can_be_said():
     made = request(
         *("10.0.0.1", "-p", "3493,401", "--udp", "--rate", "2.5e3", "--retries", "0", "--wait", "0.25"),
         *("--interface", "eth0", "--source-ip", "10.0.0.9", "--exclude", "10.0.0.7"),
+        *("--wire", "raw", "--no-arp"),
     )
 
     assert (made.ports, made.protocols) == ((401, 3493), (Protocol.UDP,))
     assert (made.rate, made.retries, made.wait) == (2500, 0, 0.25)
-    assert (made.interface, made.source) == ("eth0", parse_address("10.0.0.9"))
+    assert (made.interface, made.sources) == ("eth0", Sources(parse_address("10.0.0.9")))
     assert made.excluded == parse_targets(["10.0.0.7"])
+    assert (made.wire, made.no_arp) == (WireKind.RAW, True)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +63,12 @@ def test_protocols(words, protocols):
 )
 def test_rates(word, rate):
     assert request("10.0.0.1", "--rate", word).rate == rate
+
+
+def test_limits_of_the_rate():
+    made = request("10.0.0.1", "--max-rate", "5e4", "--max-per-host", "0.5")
+
+    assert (made.max_rate, made.max_per_host) == (50_000, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +103,9 @@ def test_targets_from_files(tmp_path):
         (["--rate", "fast"], "--rate 'fast': a number is wanted, or auto or max"),
         (["--rate", "nan"], "--rate 'nan'"),
         (["--rate", "0"], "--rate 0"),
+        (["--max-rate", "fast"], "--max-rate 'fast': a number is wanted"),
+        (["--max-rate", "0"], "--max-rate 0: packets a second must be more than 0"),
+        (["--max-per-host", "-1"], "--max-per-host -1: packets a second must be more than 0"),
         (["--wait", "x"], "--wait 'x': a number is wanted"),
         (["--wait", ""], "--wait ''"),
         (["--wait", "-1"], "--wait -1"),
@@ -159,7 +167,7 @@ from scanner.cli.inputs import request_of
 from scanner.cli.parser import parse
 from scanner.model import UsageError
 try:
-    print(request_of(parse(["sweep", "--targets-file", "-"])).targets.ranges())
+    print(request_of(parse(["sweep", "--targets-file", "-"]), {}.get).targets.ipv4.ranges())
 except UsageError as error:
     print(error)
 """
