@@ -196,7 +196,7 @@ class Engine:
             received=sum(each.received for each in counted),
             dropped=sum(each.receive_dropped for each in counted),
         )
-        schedules = [flight.lane.schedule for flight in flights if isinstance(flight.lane, Lane)]
+        schedules = [flight.lane.schedule for flight in flights]
         asked_again = [
             min((schedule.asked_again(attempt) for schedule in schedules), default=float("inf"))
             for attempt in range(JUDGED_TRIES)
