@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
-from scanner.core.arplane import ArpLane
+from scanner.core.book import AddressBook
 from scanner.core.columns import counted
 from scanner.core.decode import decode_untrusted
 from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
+from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.pacing import TokenBucket
+from scanner.core.rate import JUDGED_TRIES, Counters, RateController
 from scanner.core.rules import Rules
 from scanner.core.schedule import Selection
 from scanner.courier import Courier
@@ -40,19 +42,21 @@ class Flight:
     """A lane on its wire.
 
     next_hops: `(6,)` uint8, the gateway; `(addresses, 6)`, each target's own; None without a link layer.
+    zone: number of the interface.
     """
 
-    lane: Lane | ArpLane
+    lane: Lane | NeighbourLane
     wire: Wire
     ethertype: int = ETHERTYPE_IPV4
     next_hops: NDArray[np.uint8] | None = None
+    zone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
     """Replies that changed verdicts of a lane."""
 
-    lane: Lane | ArpLane
+    lane: Lane | NeighbourLane
     replies: Replies
 
 
@@ -86,8 +90,8 @@ class _Left:
     sent: Sent
 
 
-Recorder = Callable[[Sent | None, Frames | None, NDArray[np.int64]], None]
-"""Takes a batch that left, frames that came in, and which of them are replies."""
+Recorder = Callable[[Wire, Sent | None, Frames | None, NDArray[np.int64]], None]
+"""Takes a wire, a batch that left over it, frames that came in, and which of them are replies."""
 
 
 class Engine:
@@ -99,15 +103,23 @@ class Engine:
         gate: Gate,
         clock: Clock,
         bucket: TokenBucket,
+        rate: RateController | None = None,
         record: Recorder | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        book: AddressBook | None = None,
     ) -> None:
-        """`record`: where evidence goes. `stopped`: asked in every turn; True ends the run early."""
+        """Ready to run; what is not there is not done.
+
+        rate: sets that of the bucket. record: where evidence goes. book: where IPv6 addresses have their
+        numbers, None where none is asked. stopped: asked in every turn; True ends the run early.
+        """
         self._gate = gate
         self._clock = clock
         self._bucket = bucket
+        self._rate = rate
         self._record = record
         self._stopped = stopped
+        self._book = book
         self._rules = Rules()
         self._prepared: _Ready | None = None
         self.traffic = Traffic()
@@ -163,15 +175,34 @@ class Engine:
                         came = _receive(wires, 0.0)
                 finally:
                     if ready is not None and arrived is not None:
-                        left = self._book(ready, arrived())
+                        left = self._booked(ready, arrived())
                 yield from heard
+                self._adapt(flights, wires)
                 yield None
             heard = self._hear(flights, came, left)
             left = None
             yield from heard
         finally:
             if left is not None and self._record is not None:
-                self._record(left.sent, None, np.empty(0, dtype=np.int64))
+                self._record(left.wire, left.sent, None, np.empty(0, dtype=np.int64))
+
+    def _adapt(self, flights: Sequence[Flight], wires: Sequence[Wire]) -> None:
+        """Let the rate follow what gets through."""
+        now = self._clock.steady()
+        if self._rate is None or not self._rate.due(now):
+            return
+        counted = [wire.statistics() for wire in wires]
+        counters = Counters(
+            received=sum(each.received for each in counted),
+            dropped=sum(each.receive_dropped for each in counted),
+        )
+        schedules = [flight.lane.schedule for flight in flights if isinstance(flight.lane, Lane)]
+        asked_again = [
+            min((schedule.asked_again(attempt) for schedule in schedules), default=float("inf"))
+            for attempt in range(JUDGED_TRIES)
+        ]
+        self._rate.look(now, self._clock.wall(), counters, asked_again)
+        self._bucket.change(self._rate.rate, now)
 
     def _ready(self, flight: Flight) -> _Ready | None:
         """What a lane may send now; None where that is nothing."""
@@ -202,12 +233,14 @@ class Engine:
             rest = Selection(more.attempt, more.positions[len(gone) :], more.tasks[len(gone) :])
             self._prepared = _stamped(leaving.flight, rest)
 
-    def _book(self, ready: _Ready, sent: Sent) -> _Left:
+    def _booked(self, ready: _Ready, sent: Sent) -> _Left:
         """Take note of what left."""
         count = len(sent.times)
         ready.flight.lane.schedule.sent(ready.selection, sent.times, self._clock.steady())
         self._bucket.take(count)
         self.traffic.probes += count
+        if self._rate is not None:
+            self._rate.sent(count, len(ready.selection) - count)
         # Recorded while the next batch is framed, in the same memory.
         frames = sent.frames if self._record is None else sent.frames.copy()
         return _Left(ready.flight.wire, Sent(frames, sent.times))
@@ -228,8 +261,15 @@ class Engine:
             replies: NDArray[np.int64] = np.empty(0, dtype=np.int64)
             if len(frames):
                 self.traffic.frames += len(frames)
+                zone = max((flight.zone for flight in flights if flight.wire is wire), default=0)
                 decoded = decode_untrusted(
-                    frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type
+                    frames.buffer,
+                    frames.starts,
+                    frames.lengths,
+                    frames.times,
+                    frames.link_type,
+                    self._book,
+                    zone,
                 )
                 self.traffic.unread.update(decoded.unread)
                 claims = self._rules.claims(decoded)
@@ -245,17 +285,17 @@ class Engine:
             if unrecorded is not None and unrecorded.wire is wire:
                 sent, unrecorded = unrecorded.sent, None
             if self._record is not None and (sent is not None or len(replies)):
-                self._record(sent, frames, counted(replies)[0])
+                self._record(wire, sent, frames, counted(replies)[0])
         return heard
 
 
 def _stamped(flight: Flight, selection: Selection) -> _Ready:
     lane = flight.lane
     hops = flight.next_hops
-    if hops is not None and hops.ndim > 1 and isinstance(lane, Lane):
-        hops = hops[selection.tasks // len(lane.flows.ports)]
+    if hops is not None and hops.ndim > 1:
+        hops = hops[lane.places(selection.tasks)]
     # A copy, as the lane stamps its next batch while this one leaves.
-    return _Ready(flight, selection, Batch(lane.stamp(selection).copy(), flight.ethertype, hops))
+    return _Ready(flight, selection, Batch(lane.stamp(selection).copy(), flight.ethertype, hops, flight.zone))
 
 
 def _receive(wires: Sequence[Wire], wait: float) -> list[Came]:

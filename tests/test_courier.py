@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Frames, Sent, WireStatistics
+from scanner.contracts import Batch, Frames, Sent, Sources, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
 from scanner.core.lane import Lane
 from scanner.core.pacing import TokenBucket
 from scanner.core.rtt import RoundTrip
@@ -79,7 +80,7 @@ class Place:
     def __init__(self) -> None:
         self.network = SimulatedNetwork(conditions=Conditions(delay=0.0), gateway="10.9.0.1")
         self.network.place(TARGETS, closed_port())
-        (hop, _), *_ = self.network.routes(AddressSet.empty(), None, None)
+        (hop, _), *_ = self.network.routes(Hosts(), None, Sources())
         assert hop is not None
         self.wire = Kernel(self.network.open(hop))
 
@@ -92,7 +93,7 @@ class Place:
         return Flight(lane, self.wire, next_hops=HOP)
 
     def engine(self, **more) -> Engine:
-        gate = Gate(Scope.private(), AddressSet.empty())
+        gate = Gate(Scope.private(), Hosts())
         return Engine(gate=gate, clock=self.network.clock, bucket=TokenBucket(float("inf")), **more)
 
 
@@ -124,7 +125,7 @@ def test_what_was_stamped_ahead_is_what_is_sent_and_recorded(place):
     sent: list[bytes] = []
     answered: list[bytes] = []
 
-    def record(left: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
+    def record(_wire: Wire, left: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
         if left is not None:
             assert len(left.frames) == len(left.times)
             sent.extend(left.frames[:, 30:34].copy().view("S4")[:, 0].tolist())
@@ -143,7 +144,7 @@ def test_a_wire_that_fails_on_the_thread_fails_here_and_what_left_is_recorded(pl
     recorded: list[int] = []
     asked = place.flight()
     running = place.engine(
-        record=lambda left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
+        record=lambda _wire, left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
     )
 
     with pytest.raises(WireError, match="the cable is gone"):
@@ -156,7 +157,7 @@ def test_a_wire_that_fails_on_the_thread_fails_here_and_what_left_is_recorded(pl
 def test_whoever_stops_listening_gets_what_had_left_recorded(place):
     recorded: list[int] = []
     running = place.engine(
-        record=lambda left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
+        record=lambda _wire, left, _frames, _replies: recorded.append(0 if left is None else len(left.times))
     )
     turns = running.run([place.flight()])
     for _ in range(3):
@@ -184,7 +185,7 @@ def test_the_gate_holds_on_the_thread_too(place):
 
 
 def test_few_packets_and_wires_without_a_kernel_need_no_thread(place):
-    gate = Gate(Scope.private(), AddressSet.empty())
+    gate = Gate(Scope.private(), Hosts())
     courier = Courier(gate)
     few = np.zeros((WORTH_A_THREAD - 1, 40), dtype=np.uint8)
     few[:, 0], few[:, 16] = 0x45, 10

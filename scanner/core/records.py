@@ -17,6 +17,9 @@ from scanner.model import REASONS, ProberVerdict, Superseded, Verdict
 Names = Callable[[NDArray[np.uint32]], list[str]]
 """Texts of addresses."""
 
+OUI = 8
+"""Characters of a hardware address that say who made it: its first three bytes (IEEE 802, 8.2.2)."""
+
 _AT_ONCE = 8192
 NS_PER_US = 1000
 _US_PER_MS = 1000
@@ -63,6 +66,7 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
         piece.note.tolist(),
         piece.hint.tolist(),
         superseded(piece, names),
+        *_macs(piece.mac),
     )
     return [
         Verdict(
@@ -79,12 +83,31 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
             note=_NOTES[note],
             hint=_HINTS[hint],
             superseded=steps,
+            mac=mac,
+            oui=oui,
         )
         for (
             ip, kind, port, reason, ttl, rtt, rtt_ms, source, responder, tries, moment, time, note, hint,
-            steps,
+            steps, mac, oui,
         ) in zip(*columns, strict=True)
     ]  # fmt: skip
+
+
+def _macs(numbers: NDArray[np.int64]) -> tuple[list[str | None], list[str | None]]:
+    """Texts of hardware addresses, and of their organisationally unique identifiers."""
+    macs: list[str | None] = [None] * len(numbers)
+    rows = np.flatnonzero(numbers != ABSENT)
+    if not len(rows):
+        return macs, macs
+    ouis = macs.copy()
+    for row, text in zip(rows.tolist(), mac_texts(numbers[rows]), strict=True):
+        macs[row], ouis[row] = text, text[:OUI]
+    return macs, ouis
+
+
+def mac_texts(numbers: NDArray[np.int64]) -> list[str]:
+    """Hardware addresses as text, from their numbers."""
+    return [number.to_bytes(6, "big").hex(":") for number in numbers.tolist()]
 
 
 def _responders(piece: Outcomes, addresses: list[str], names: Names) -> list[str]:

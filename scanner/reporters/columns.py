@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scanner.core.addresses import format_addresses
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes
-from scanner.core.records import NS_PER_US, Names, superseded
+from scanner.core.records import NS_PER_US, OUI, Names, mac_texts, superseded
 from scanner.core.rules import Rank, state_of
 from scanner.core.texts import Piece, Texts, Writing
 from scanner.model import REASONS, ProberVerdict, Superseded
@@ -102,6 +102,7 @@ class Cutter:
             "note": Cells([_looked_up(self._notes, piece.note)], piece.note > 0),
             "hint": Cells([_looked_up(self._hints, piece.hint)], piece.hint > 0),
             "superseded": self._superseded(piece, names),
+            **self._macs(piece.mac),
             "prober": self._probers(piece.prober, names),
         }
 
@@ -128,6 +129,14 @@ class Cutter:
         rows = np.flatnonzero(there)
         steps = superseded(piece.take(rows), names)
         return _at(rows, [self._encode(each) for each in steps if each is not None], there, text=False)
+
+    def _macs(self, numbers: NDArray[np.int64]) -> dict[str, Cells]:
+        there = numbers != ABSENT
+        if not there.any():
+            return {"mac": _nowhere(), "oui": _nowhere()}
+        rows = np.flatnonzero(there)
+        texts = [text.encode() for text in mac_texts(numbers[rows])]
+        return {"mac": _at(rows, texts, there), "oui": _at(rows, [text[:OUI] for text in texts], there)}
 
     def _probers(self, prober: NDArray[np.int64], names: Names) -> Cells:
         there = prober != ABSENT

@@ -93,6 +93,8 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
         verdict.note,
         verdict.hint,
         None if verdict.superseded is None else msgspec.json.encode(verdict.superseded).decode(),
+        verdict.mac,
+        verdict.oui,
         _cell(verdict.prober) if isinstance(verdict, ProberVerdict) else None,
     )
 

@@ -66,6 +66,12 @@ def test_a_table_is_taken_by_rows_and_put_together_again() -> None:
     assert (some.number.dtype.name, some.port.dtype.name) == ("int64", "uint16")
 
 
+def test_rows_that_a_mask_chooses() -> None:
+    pairs = Pairs(np.arange(3), np.arange(3, dtype=np.uint16))
+    assert pairs.where(np.array([True, True, True])) is pairs
+    assert pairs.where(np.array([True, False, True])).number.tolist() == [0, 2]
+
+
 @given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)))
 def test_values_are_counted(values: list[int]) -> None:
     distinct, counts = counted(np.array(values, dtype=np.int64))

@@ -46,10 +46,11 @@ ROWS = st.lists(
         st.integers(0, len(HINTS) - 1),
         st.none() | STEPS,
         st.just(ABSENT) | ADDRESSES,
+        st.just(ABSENT) | st.integers(0, 2**48 - 1),
     ),
     max_size=20,
 )
-KINDS = ["u4", "u1", "u2", "u1", "u1", "i2", "i8", "i8", "i8", "i8", "u1", "u1", "O", "i8"]
+KINDS = ["u4", "u1", "u2", "u1", "u1", "i2", "i8", "i8", "i8", "i8", "u1", "u1", "O", "i8", "i8"]
 
 
 def outcomes_of(rows) -> Outcomes:
