@@ -2,7 +2,7 @@
 
     python -m tests.bench [CASE ...]
 
-BENCH_RUNS: rounds (5). BENCH_LAB: how the names of the labs begin (bench).
+BENCH_RUNS: rounds (5). BENCH_LAB: how the labs' names begin (bench).
 What was measured goes to out/bench.json as well.
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from scanner.capture import open_capture
 from scanner.lab import Lab
 from tests.bench.cases import PORTS, About, Case, Contender, Figure
-from tests.bench.labs import Labs, link_states
+from tests.bench.labs import Labs
 from tests.bench.measure import Run, measure
 from tests.bench.outputs import PORT
 from tests.bench.place import command_of, words_of
@@ -63,7 +63,7 @@ class Ring:
 
     def run(self, case: Case, *, rounds: int, tell: Teller) -> Contest:
         """All rounds of a case."""
-        lab = self._labs.get(case.place, lambda lab: tell(f"lab {lab.name}: {lab.profile.network}"))
+        lab = self._labs.get(case.place, tell)
         lab.assert_isolated()
         words = words_of(lab, self._scratch)
         if case.prepare is not None:
@@ -121,8 +121,6 @@ class Ring:
 
 def _facts(case: Case, lab: Lab, targets: str) -> list[Fact]:
     """What is true of a case's targets."""
-    if case.about is About.LINK:
-        return [Fact(who, state) for who, state in link_states().items()]
     if case.about is About.PORTS:
         return [
             Fact(f"{targets} {port}", "open" if port == PORT else "closed") for port in range(1, PORTS + 1)
