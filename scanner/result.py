@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scanner.contracts import ColumnReporter, Reporter
 from scanner.core.addresses import format_addresses
-from scanner.core.columns import counted
+from scanner.core.ordering import counted
 from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
