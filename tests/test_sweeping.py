@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner import Protocol, Reason, ScopeRefused, State, Sweep, UsageError, WireError, read_capture, sweep
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop, Sources
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.targets import parse_targets
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
     Behaviour,
@@ -430,9 +432,9 @@ def test_through_the_kernel_nobody_is_down(asked):
 def test_a_probe_longer_than_a_path_carries_is_refused_when_it_is_planned():
     class Narrow(SimulatedNetwork):
         def routes(
-            self, targets: AddressSet, interface: str | None, source: int | None
-        ) -> list[tuple[Hop | None, AddressSet]]:
-            found = super().routes(targets, interface, source)
+            self, targets: Hosts, interface: str | None, sources: Sources
+        ) -> list[tuple[Hop | None, Hosts]]:
+            found = super().routes(targets, interface, sources)
             return [(hop and dataclasses.replace(hop, mtu=30), reached) for hop, reached in found]
 
     with pytest.raises(UsageError, match=r"probes of 44 bytes are too long for memory \(MTU 30\)") as error:
@@ -455,9 +457,9 @@ def test_behind_a_silent_gateway_there_is_no_route(tmp_path):
 class PartlyRouted(SimulatedNetwork):
     """Only 10.0.0.0/8 is routed, and 10.0.0.1 is not a host."""
 
-    def routes(self, targets: AddressSet, interface: str | None, source: int | None):
-        routed = targets & AddressSet.from_cidrs(["10.0.0.0/8"])
-        return [(None, targets - routed), *super().routes(routed, interface, source)]
+    def routes(self, targets: Hosts, interface: str | None, sources: Sources):
+        routed = targets & parse_targets(["10.0.0.0/8"])
+        return [(None, targets - routed), *super().routes(routed, interface, sources)]
 
     def specials(self) -> AddressSet:
         return AddressSet.from_cidrs(["10.0.0.1/32"])

@@ -95,7 +95,19 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--exclude-file", metavar="FILE", action="append", default=[], help="more that is not probed"
     )
     how = sweep.add_argument_group("how")
-    how.add_argument("--rate", metavar="N", default="10000", help="packets a second, or max (default: 10000)")
+    how.add_argument(
+        "--rate",
+        metavar="N",
+        default="auto",
+        help="packets a second, max for as many as the kernel carries, "
+        "or auto for as many as get through (default: auto)",
+    )
+    how.add_argument("--max-rate", metavar="N", help="packets a second that auto does not exceed")
+    how.add_argument(
+        "--max-per-host",
+        metavar="N",
+        help="packets a second to one address (default: 5000 for many ports at --rate auto)",
+    )
     how.add_argument(
         "--retries",
         metavar="N",
