@@ -90,8 +90,8 @@ class Outer(Columns):
     """Packets that may be tunnels.
 
     row: int64. protocol: uint8. payload: int64, where what they carry begins; behind the UDP header, too.
-    end: int64. port: uint16, that of UDP which tells what it carries. source, destination: uint64, one word for
-    each address. tunnel: uint64, which they are in themselves.
+    end: int64. port: uint16, that of UDP which tells what it carries. source, destination: uint64, one word
+    for each address. tunnel: uint64, which they are in themselves.
     """
 
     row: NDArray[np.int64]
