@@ -12,6 +12,7 @@ from scanner.cli.inputs import selection_of
 from scanner.cli.output import DONE, INCOMPLETE, Records
 from scanner.model import GhostportError, UsageError
 from scanner.reading import Reading, read_captures
+from scanner.reporters.text import printable
 
 BAD_INPUT = 2
 
@@ -55,14 +56,17 @@ def _tell(records: Records, reading: Reading, arguments: argparse.Namespace) -> 
     elif not arguments.conversations:
         records.write(reading.result)
         records.tell(telling.about_reading(reading.result))
-        if not reading.result.tally():
+        if next(iter(reading.result), None) is None:
             records.tell(telling.nothing_probed(reading, arguments.ports))
+            if not arguments.verbose:
+                # It may be the reason why there is nothing.
+                records.tell(telling.not_read(reading))
     if arguments.verbose:
         records.tell(telling.about_frames(reading))
 
 
 def _say(fault: str) -> None:
-    print(f"ghostport: {fault}", file=sys.stderr)
+    print(f"ghostport: {printable(fault)}", file=sys.stderr)
 
 
 def _each_once(names: Sequence[str]) -> list[str]:

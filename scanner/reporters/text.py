@@ -114,6 +114,15 @@ def escape(text: str) -> str:
     return "".join(map(_escaped, kept))
 
 
+def printable(text: str) -> str:
+    """A line of ours that quotes what came from outside: all of it, and nothing but printable."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    return character if character == "\\" else _escaped(character)
+
+
 def _escaped(character: str) -> str:
     if character == "\\":
         return "\\\\"

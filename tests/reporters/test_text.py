@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
 from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
-from scanner.reporters.text import TextReporter, escape, milliseconds, remarked, service_text, summary
+from scanner.reporters.text import (
+    TextReporter,
+    escape,
+    milliseconds,
+    printable,
+    remarked,
+    service_text,
+    summary,
+)
 
 FACTORY: ReporterFactory = TextReporter
 
@@ -177,3 +185,8 @@ def test_remarks_are_counted():
         "open-inferred: 1 target",
         "one-way: 1 000 targets",
     ]
+
+
+def test_a_fault_is_one_line_whatever_it_quotes():
+    assert printable("C:\\a – b") == "C:\\a – b"
+    assert printable("a\x1b[2J\nb\u202e\udc80" + "x" * 300) == "a\\x1b[2J\\x0ab\\u202e\\udc80" + "x" * 300
