@@ -21,7 +21,7 @@ from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason
-from scanner.planning import PROBES, Path, Request
+from scanner.planning import Path, Request
 from scanner.probes.stock import arp_template, template_of
 
 LONGEST_ARP_WAIT = 0.3
@@ -111,7 +111,7 @@ def longest_packet(request: Request) -> int:
 def _kinds(request: Request) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:
     """What is asked with one template: for each protocol, the ports that want the same payload."""
     for protocol in request.protocols:
-        probe = PROBES[protocol]
+        probe = request.probes[protocol]
         by_payload: dict[bytes, list[int]] = {}
         for port in request.ports:
             by_payload.setdefault(probe.payload(port), []).append(port)

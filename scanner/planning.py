@@ -7,7 +7,8 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from scanner.contracts import Hop, Network, Probe
 from scanner.core.addresses import AddressSet, format_address
@@ -31,7 +32,7 @@ class Request:
 
     rate: packets a second, infinity for as many as the kernel carries. wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
-    up to twice as many where replies get lost.
+    up to twice as many where replies get lost. probes: what asks for each protocol.
     """
 
     targets: AddressSet
@@ -43,6 +44,7 @@ class Request:
     wait: float = DEFAULT_WAIT
     interface: str | None = None
     source: int | None = None
+    probes: Mapping[Protocol, Probe] = field(default_factory=PROBES.copy)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""

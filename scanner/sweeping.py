@@ -21,7 +21,7 @@ from os import PathLike
 
 import numpy as np
 
-from scanner.contracts import Network, Wire, WireStatistics
+from scanner.contracts import Network, Probe, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
@@ -36,7 +36,15 @@ from scanner.engine import Engine, Flight, Heard, Traffic
 from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach
 from scanner.gate import Gate
 from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
-from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
+from scanner.planning import (
+    DEFAULT_RATE,
+    DEFAULT_RETRIES,
+    DEFAULT_WAIT,
+    PROBES,
+    Request,
+    SweepPlan,
+    make_plan,
+)
 from scanner.recording import Course, Recording
 from scanner.result import OnlyDecided, Result, not_open
 from scanner.wire.linux import LinuxNetwork
@@ -77,6 +85,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     source_ip: str | None = None,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
+    probes: Iterable[Probe] = (),
+    scope: Scope | None = None,
     network: Network | None = None,
 ) -> Sweep:
     """Plan a sweep. It runs when the `Sweep` is iterated, or its `result` asked for.
@@ -94,6 +104,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         source_ip: leave from this address of ours; the route's own where None.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
+        probes: what asks for a protocol instead of the built-in probe; the last one for each stands.
+        scope: what may be probed; private, loopback and link-local addresses where None.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
 
     Raises:
@@ -109,8 +121,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         wait=wait,
         interface=interface,
         source=None if source_ip is None else parse_address(source_ip),
+        probes=PROBES | {probe.protocol: probe for probe in probes},
     )
-    return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence)
+    return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence, scope=scope)
 
 
 def _parsed(texts: str | Iterable[str]) -> AddressSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from scanner import Protocol, Reason, ScopeRefused, State, Sweep, UsageError, WireError, read_capture, sweep
 from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.scope import Scope
+from scanner.probes.udp import UDP
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
     Behaviour,
@@ -609,3 +612,35 @@ def test_where_nothing_gets_lost_nobody_is_asked_more_often(retries):
     targets = ["10.0.0.0/22", "10.0.4.0/28"]
     result = sweep(targets, protocols=["tcp"], retries=retries, rate=float("inf"), network=network).result()
     assert {verdict.tries for verdict in result} == {1, retries + 1}
+
+
+def test_a_probe_of_ones_own_asks_instead_of_the_built_in_one():
+    """Whoever wants another packet hands in a probe."""
+    shouting = replace(UDP, name="shout", payload=lambda _port: b"HELLO")
+    heard = []
+
+    def listening(packet):
+        heard.append(packet.packet)
+        return open_port()(packet)
+
+    network = SimulatedNetwork()
+    network.place("10.0.0.1", listening)
+
+    verdicts = list(sweep("10.0.0.1", network=network, probes=[shouting]))
+
+    assert [verdict.state for verdict in verdicts] == [State.OPEN, State.OPEN]
+    assert sorted(packet.endswith(b"HELLO") for packet in heard) == [False, True]
+
+
+def test_a_scope_of_ones_own_stands_for_the_private_one():
+    network = SimulatedNetwork()
+    network.place("203.0.113.0/24", closed_port())
+    scope = Scope(AddressSet.from_cidrs(["203.0.113.0/28"]))
+
+    result = sweep("203.0.113.0/28", protocols="tcp", network=network, scope=scope).result()
+
+    assert len(list(result)) == 16
+    with pytest.raises(ScopeRefused, match="not in the authorised scope"):
+        sweep("203.0.113.0/27", network=network, scope=scope)
+    with pytest.raises(ScopeRefused, match="not in the authorised scope"):
+        sweep("10.0.0.1", network=network, scope=scope)
