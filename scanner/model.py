@@ -19,6 +19,15 @@ class Protocol(enum.StrEnum):
     UDP = "udp"
 
 
+class WireKind(enum.StrEnum):
+    """A way out of this machine, as it is asked for."""
+
+    AUTO = "auto"
+    RING = "ring"
+    RAW = "raw"
+    SCAPY = "scapy"
+
+
 class State(enum.StrEnum):
     """What a verdict says of one address, protocol and port."""
 
@@ -54,6 +63,7 @@ class Reason(enum.StrEnum):
     BEYOND_SCOPE = "beyond-scope"
     POLICY = "policy"
     REJECT_ROUTE = "reject-route"
+    NO_ND_RESPONSE = "no-nd-response"
 
 
 REASONS: tuple[Reason, ...] = tuple(Reason)
@@ -84,8 +94,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     else of the last probe, else None.
 
     `note` is what else the packets betray, and no state: "open-inferred" where the prober's own reset or
-    acknowledgement shows that a SYN/ACK came which was not captured. `hint` says why there may be no reply.
+    acknowledgement shows that a SYN/ACK came which was not captured; "address-conflict" where two hardware
+    addresses answered for the target. `hint` says why there may be no reply.
     `superseded` are replies that said less, in order of time: a refusal before an accept.
+    `mac` is the hardware address that answered for a target on a link of ours, `oui` its first three bytes,
+    which say who made it.
     """
 
     ip: str
@@ -102,6 +115,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     hint: str | None = None
     superseded: tuple[Superseded, ...] | None = None
+    mac: str | None = None
+    oui: str | None = None
 
 
 class ProberVerdict(Verdict, frozen=True, kw_only=True, gc=False):

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from scanner.contracts import Hop, Network, Probe
+from scanner.contracts import Hop, Network, Probe, Sources
 from scanner.core.addresses import AddressSet, format_address
+from scanner.core.book import AddressBook
+from scanner.core.hostpace import default_per_host
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, is_link_local, zone_number
 from scanner.core.scope import Scope
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
 
 PROBES: dict[Protocol, Probe] = {Protocol.TCP: TCP_SYN, Protocol.UDP: UDP}
 """The probe that asks for each transport."""
 
-DEFAULT_RATE = 10_000.0
 DEFAULT_RETRIES = 2
 DEFAULT_WAIT = 1.0
 MOST_RETRIES = 100
@@ -30,27 +33,38 @@ MOST_RETRIES = 100
 class Request:
     """What is wanted.
 
-    rate: packets a second, infinity for as many as the kernel carries. wait: seconds, the longest time
+    rate: packets a second, infinity for as many as the kernel carries, None for as many as get through.
+    max_rate: packets a second that are never exceeded. max_per_host: likewise to one address; None for a
+    limit where many ports are asked at a rate of ours (`core.hostpace`). wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
-    up to twice as many where replies get lost. probes: what asks for each protocol.
+    up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
+    find the neighbours. probes: what asks for each protocol.
     """
 
-    targets: AddressSet
+    targets: Hosts
     ports: tuple[int, ...]
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
-    excluded: AddressSet
-    rate: float = DEFAULT_RATE
+    excluded: Hosts = field(default_factory=Hosts)
+    rate: float | None = None
+    max_rate: float = math.inf
+    max_per_host: float | None = None
     retries: int = DEFAULT_RETRIES
     wait: float = DEFAULT_WAIT
     interface: str | None = None
-    source: int | None = None
+    sources: Sources = field(default_factory=Sources)
+    wire: WireKind = WireKind.AUTO
+    no_arp: bool = False
     probes: Mapping[Protocol, Probe] = field(default_factory=PROBES.copy)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""
-        if not self.rate > 0:
-            msg = f"--rate {self.rate:g}: packets a second must be more than 0, or `max`"
+        if self.rate is not None and not self.rate > 0:
+            msg = f"--rate {self.rate:g}: packets a second must be more than 0, or `auto` or `max`"
             raise UsageError(msg)
+        for option, value in (("--max-rate", self.max_rate), ("--max-per-host", self.max_per_host)):
+            if value is not None and not value > 0:
+                msg = f"{option} {value:g}: packets a second must be more than 0"
+                raise UsageError(msg)
         if not 0 <= self.retries <= MOST_RETRIES:
             msg = f"--retries {self.retries}: from 0 to {MOST_RETRIES}"
             raise UsageError(msg)
@@ -60,31 +74,59 @@ class Request:
         if not self.protocols or not self.ports:
             msg = "nothing to ask: name at least one protocol and one port"
             raise UsageError(msg)
+        if self.no_arp and self.wire not in {WireKind.AUTO, WireKind.RAW}:
+            msg = f"--no-arp sends through the kernel, and --wire {self.wire} goes past it: leave one out"
+            raise UsageError(msg)
+
+    @property
+    def highest_rate(self) -> float:
+        """Packets a second that are never exceeded."""
+        return self.max_rate if self.rate is None else min(self.rate, self.max_rate)
+
+    @property
+    def per_host(self) -> float:
+        """Packets a second to one address that are never exceeded."""
+        if self.max_per_host is not None:
+            return self.max_per_host
+        return default_per_host(len(self.ports) * len(self.protocols), adaptive=self.rate is None)
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Targets that are reached the same way."""
+    """Targets that are reached the same way.
+
+    addresses, source: numbers of the plan's book. zone: number of the interface.
+    """
 
     hop: Hop
     addresses: AddressSet
+    source: int
+    zone: int
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
     """Who is asked, along which path.
 
+    book: gives IPv6 addresses the numbers that sets of addresses have here.
     addresses: all that get a verdict. no_route: those of them that no route leads to.
     skipped: network and broadcast addresses of links this host is on, which are never probed.
-    scope: what every packet is held against.
+    scope: what every packet is held against. zones: interfaces by number.
     """
 
     request: Request
+    book: AddressBook
     addresses: AddressSet
     paths: tuple[Path, ...]
     no_route: AddressSet
     skipped: AddressSet
     scope: Scope
+    zones: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether any target is one of IPv6."""
+        return bool(self.book.known)
 
     @property
     def probes(self) -> int:
@@ -93,11 +135,12 @@ class SweepPlan:
         return sum(path.addresses.size for path in self.paths) * kinds
 
     @property
-    def next_hops(self) -> AddressSet:
-        """Gateways, which ARP may ask for."""
-        return AddressSet.of(
-            (path.hop.gateway, path.hop.gateway) for path in self.paths if path.hop.gateway is not None
-        )
+    def next_hops(self) -> Hosts:
+        """Gateways, which ARP and neighbour solicitations may ask for."""
+        gateways = [path for path in self.paths if path.hop.gateway is not None]
+        ipv4 = [path.hop.gateway or 0 for path in gateways if path.hop.version == 4]
+        ipv6 = [in_zone(path.hop.gateway or 0, path.zone) for path in gateways if path.hop.version == 6]
+        return Hosts(AddressSet.of(zip(ipv4, ipv4, strict=True)), Ipv6Set.of(zip(ipv6, ipv6, strict=True)))
 
 
 def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
@@ -107,39 +150,80 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         ScopeRefused: a target may not be probed.
         UsageError: there is nothing to probe, or no route to any of it.
     """
-    wanted = request.targets - request.excluded
+    wanted = _on_their_links(request.targets, request, network) - request.excluded
     if not wanted:
         msg = "no targets: name an address, a CIDR or a range, and do not exclude all of it"
         raise UsageError(msg)
     scope.check(wanted)
-    skipped = wanted & network.specials()
-    addresses = wanted - skipped
-    if not addresses:
+    skipped = wanted.ipv4 & network.specials()
+    hosts = wanted - Hosts(skipped)
+    if not hosts:
         msg = "no targets: network and broadcast addresses of this host's own links are never probed"
         raise UsageError(msg)
+    # Before routes are asked for: more targets than can have a number have too many of those as well.
+    AddressBook(hosts.ipv6)
+    routes = network.routes(hosts, request.interface, request.sources)
+    zones = {network.zone(hop.interface): hop.interface for hop, _ in routes if hop is not None}
+    book = AddressBook(hosts.ipv6, zones, forgetful=True)
     paths = []
     no_route = AddressSet.empty()
-    for hop, reached in network.routes(addresses, request.interface, request.source):
+    for hop, reached in routes:
         if hop is None:
-            no_route |= reached
-        else:
-            paths.append(Path(hop, reached))
+            no_route |= book.numbers(reached)
+            continue
+        zone = network.zone(hop.interface)
+        source = in_zone(hop.source, zone) if hop.version == 6 else hop.source
+        paths.append(
+            Path(_by_wire(hop, request), book.numbers(reached), book.number(hop.version, source), zone)
+        )
     if not paths:
-        first = format_address(addresses.ranges()[0][0])
-        rest = "" if addresses.size == 1 else f" or any other of the {addresses.size} targets"
-        msg = f"no route to {first}{rest}: see `ip route get {first}{_way(request)}`"
-        raise UsageError(msg)
+        raise _no_route(hosts, request)
     return SweepPlan(
         request=request,
-        addresses=addresses,
+        book=book,
+        addresses=book.numbers(hosts),
         paths=tuple(paths),
         no_route=no_route,
         skipped=skipped,
-        scope=scope.without(skipped | request.excluded),
+        scope=scope.without(Hosts(skipped) | request.excluded),
+        zones=zones,
     )
 
 
-def _way(request: Request) -> str:
-    """What was asked of the way, in the words of ip-route(8)."""
+def _by_wire(hop: Hop, request: Request) -> Hop:
+    """A hop by the wire that was asked for; through the kernel, there are no next hops to find."""
+    if request.wire is WireKind.RING and hop.mac is None:
+        msg = (
+            f"--wire ring: {hop.interface} has no Ethernet header; --wire auto takes what fits each interface"
+        )
+        raise UsageError(msg)
+    if request.no_arp or request.wire is WireKind.RAW:
+        hop = replace(hop, mac=None)
+    return replace(hop, wire=request.wire)
+
+
+def _on_their_links(targets: Hosts, request: Request, network: Network) -> Hosts:
+    """The targets, where those that are link-local are all on a link: `--interface`'s, if they name none."""
+    astray = [span for span in targets.ipv6.ranges if is_link_local(span[0]) and not zone_number(span[0])]
+    if not astray:
+        return targets
+    if request.interface is None:
+        address = format_ipv6(astray[0][0])
+        msg = f"{address} is link-local: say on which link, as {address}%eth0, or by --interface"
+        raise UsageError(msg)
+    zone = network.zone(request.interface)
+    moved = Ipv6Set.of((in_zone(first, zone), in_zone(last, zone)) for first, last in astray)
+    return Hosts(targets.ipv4, targets.ipv6 - Ipv6Set.of(astray) | moved)
+
+
+def _no_route(hosts: Hosts, request: Request) -> UsageError:
+    if hosts.ipv4:
+        first, own = format_address(hosts.ipv4.ranges()[0][0]), request.sources.ipv4
+        source = None if own is None else format_address(own)
+    else:
+        first, own = format_ipv6(hosts.ipv6.ranges[0][0]), request.sources.ipv6
+        source = None if own is None else format_ipv6(own)
+    rest = "" if hosts.size == 1 else f" or any other of the {hosts.size} targets"
     way = "" if request.interface is None else f" oif {request.interface}"
-    return way if request.source is None else f"{way} from {format_address(request.source)}"
+    way += "" if source is None else f" from {source}"
+    return UsageError(f"no route to {first}{rest}: see `ip route get {first}{way}`")

@@ -17,34 +17,40 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from os import PathLike
+from typing import Literal
 
 import numpy as np
 
-from scanner.contracts import Network, Probe, Wire, WireStatistics
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.contracts import Network, Probe, Sources, Wire, WireStatistics
+from scanner.core.addresses import AddressSet, format_addresses, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
 from scanner.core.pacing import TokenBucket
 from scanner.core.ports import ports_of
+from scanner.core.rate import RateController
 from scanner.core.records import verdicts
 from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
 from scanner.engine import Engine, Flight, Heard, Traffic
-from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach
-from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
-from scanner.planning import (
-    DEFAULT_RATE,
-    DEFAULT_RETRIES,
-    DEFAULT_WAIT,
-    PROBES,
-    Request,
-    SweepPlan,
-    make_plan,
+from scanner.flights import (
+    Manned,
+    Secrets,
+    follow_up,
+    longest_packet,
+    man,
+    port_flights,
+    reach,
+    require_room,
 )
+from scanner.gate import Gate
+from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict, WireKind
+from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, PROBES, Request, SweepPlan, make_plan
 from scanner.recording import Course, Recording
 from scanner.result import OnlyDecided, Result, not_open
 from scanner.wire.linux import LinuxNetwork
@@ -78,11 +84,15 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     ports: str | Iterable[int] = "401",
     protocols: Iterable[str] = ("tcp", "udp"),
     exclude: str | Iterable[str] = (),
-    rate: float = DEFAULT_RATE,
+    rate: float | Literal["auto"] = "auto",
+    max_rate: float = inf,
+    max_per_host: float | None = None,
     retries: int = DEFAULT_RETRIES,
     wait: float = DEFAULT_WAIT,
     interface: str | None = None,
     source_ip: str | None = None,
+    wire: str = "auto",
+    no_arp: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
     probes: Iterable[Probe] = (),
@@ -96,12 +106,19 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         ports: as on the command line (`"401,3493,8000-8100"`), or numbers.
         protocols: "tcp", "udp" or both.
         exclude: what is not probed, in the same forms as targets.
-        rate: packets a second; `float("inf")` for as many as the kernel carries.
+        rate: packets a second; "auto" for as many as get through, `float("inf")` for as many as the kernel
+            carries.
+        max_rate: packets a second that are never exceeded.
+        max_per_host: packets a second that are never exceeded towards one address. Where None there is such
+            a limit only if many ports are asked at rate "auto".
         retries: probes after the first, for targets that stay silent; up to twice as many where replies
             are seen to get lost.
         wait: seconds, the longest time to wait for a reply to one probe.
         interface: leave by this one; the route's own where None.
         source_ip: leave from this address of ours; the route's own where None.
+        wire: the way out: "ring" past the kernel's stack, "raw" through it, "scapy" on systems other than
+            Linux, or "auto", which takes what fits each interface.
+        no_arp: find no neighbours; the kernel sends, and finds them itself.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
         probes: what asks for a protocol instead of the built-in probe; the last one for each stands.
@@ -111,23 +128,44 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Raises:
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
+    network = network or LinuxNetwork()
     request = Request(
-        targets=_parsed(targets),
+        targets=_parsed(targets, network),
         ports=ports_of(ports),
         protocols=_protocols(protocols),
-        excluded=_parsed(exclude),
-        rate=rate,
+        excluded=_parsed(exclude, network),
+        rate=None if rate == "auto" else rate,
+        max_rate=max_rate,
+        max_per_host=max_per_host,
         retries=retries,
         wait=wait,
         interface=interface,
-        source=None if source_ip is None else parse_address(source_ip),
+        sources=sources_of(source_ip),
+        wire=_wire(wire),
+        no_arp=no_arp,
         probes=PROBES | {probe.protocol: probe for probe in probes},
     )
-    return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence, scope=scope)
+    return Sweep(request, network=network, seed=seed, evidence=evidence, scope=scope)
 
 
-def _parsed(texts: str | Iterable[str]) -> AddressSet:
-    return parse_targets([texts] if isinstance(texts, str) else texts)
+def sources_of(text: str | None) -> Sources:
+    """What `--source-ip` says. Raises UsageError where that is no address."""
+    if text is None:
+        return Sources()
+    if looks_like_ipv6(text):
+        return Sources(ipv6=parse_ipv6(text))
+    return Sources(ipv4=parse_address(text))
+
+
+def _parsed(texts: str | Iterable[str], network: Network) -> Hosts:
+    return parse_targets([texts] if isinstance(texts, str) else texts, network.zone)
+
+
+def _wire(name: str) -> WireKind:
+    if name not in set(WireKind):
+        msg = f"unknown wire {name!r}: there are {', '.join(WireKind)}"
+        raise UsageError(msg)
+    return WireKind(name)
 
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
@@ -143,7 +181,7 @@ class Sweep:
     """A sweep that is planned, under way, or over. It runs once.
 
     plan: who will be asked, along which path. watch: called with the progress now and then, where set.
-    evidence_error: what ended the evidence early, if something did.
+    evidence_error: what ended the evidence early, if something did. rate: what adapts it, if anything does.
     """
 
     def __init__(
@@ -157,8 +195,10 @@ class Sweep:
     ) -> None:
         """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
+        require_room(self.plan)
         self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
+        self.rate = None if request.rate is not None else RateController(most=request.max_rate)
         self._network = network
         self._secrets = Secrets(
             seed=secrets.randbits(63) if seed is None else seed, key=secrets.token_bytes(KEY_BYTES)
@@ -207,7 +247,7 @@ class Sweep:
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
             if isinstance(heard.lane, Lane) and len(tasks):
-                yield from verdicts(heard.lane.outcomes_of(tasks))
+                yield from verdicts(heard.lane.outcomes_of(tasks), self.plan.book.texts)
         yield from self.result().verdicts(not_open)
 
     def result(self) -> Result:
@@ -229,6 +269,7 @@ class Sweep:
             complete=complete,
             unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
+            names=self.plan.book.texts if self.plan.has_ipv6 else format_addresses,
         )
 
     def _run(self) -> Iterator[Heard]:
@@ -240,7 +281,7 @@ class Sweep:
         course.started = clock.wall()
         with ExitStack() as closing:
             closing.callback(self._close_wires)
-            longest = longest_packet(self.plan.request)
+            longest = longest_packet(self.plan)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
                     wire = self._network.open(path.hop, self.plan.probes, longest)
@@ -251,20 +292,27 @@ class Sweep:
             engine = Engine(
                 gate=Gate(self.plan.scope, self.plan.next_hops),
                 clock=clock,
-                bucket=TokenBucket(self.plan.request.rate),
+                bucket=TokenBucket(self.plan.request.highest_rate if self.rate is None else self.rate.rate),
+                rate=self.rate,
                 record=None if recording is None else recording.write,
                 stopped=lambda: self._stop,
+                book=self.plan.book if self.plan.has_ipv6 else None,
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
             flights = self._resolve(engine)
             self._lanes = [flight.lane for flight in flights if isinstance(flight.lane, Lane)]
-            for heard in engine.run(flights):
-                self._report(flights)
-                if heard is not None:
-                    yield heard
+            yield from self._listen(engine, flights)
+            if not self._stop and follow_up(flights, self.plan.request, self._secrets):
+                yield from self._listen(engine, flights)
             course.complete = not self._stop
             self._report(flights)
+
+    def _listen(self, engine: Engine, flights: list[Flight]) -> Iterator[Heard]:
+        for heard in engine.run(flights):
+            self._report(flights)
+            if heard is not None:
+                yield heard
 
     def _record(self) -> Recording | None:
         if self._evidence_path is None:
@@ -278,9 +326,10 @@ class Sweep:
         request = self.plan.request
         reached = []
         for path in self.plan.paths:
-            wire = self._wires[path.hop.interface]
-            neighbours = self._network.neighbours(path.hop.interface) if path.hop.gateway is not None else {}
-            reached.append(reach(path, wire, neighbours, request, self._secrets))
+            hop = path.hop
+            known = {} if hop.gateway is None else self._network.neighbours(hop.interface, hop.version)
+            wire = self._wires[hop.interface]
+            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book))
         asking = [each.flight for each in reached if each.flight is not None]
         for _ in engine.run(asking):
             self._report(asking)
@@ -291,8 +340,10 @@ class Sweep:
         for each in reached:
             manned = man(each)
             self._give_up_absent(manned)
-            hop = each.path.hop
-            flights += port_flights(hop, manned, self._wires[hop.interface], request, self._secrets)
+            wire = self._wires[each.path.hop.interface]
+            flights += port_flights(
+                each.path, manned, wire, request, self._secrets, self.plan.book, self.rate
+            )
         return flights
 
     def _give_up_absent(self, manned: Manned) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import dataclasses
 from ipaddress import ip_network
 from pathlib import Path
 from typing import IO
@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner import Protocol, Reason, ScopeRefused, State, Sweep, UsageError, WireError, read_capture, sweep
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop, Sources
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
+from scanner.core.targets import parse_targets
 from scanner.probes.udp import UDP
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
@@ -416,6 +418,32 @@ def test_on_our_own_link_who_does_not_answer_is_down_and_not_probed_further():
     assert place.received("10.0.0.1") == 0
 
 
+@pytest.mark.parametrize("asked", [{"wire": "raw"}, {"no_arp": True}])
+def test_through_the_kernel_nobody_is_down(asked):
+    place = SimulatedNetwork()
+    place.place("10.0.0.4", closed_port())
+
+    found = sweep("10.0.0.4-5", protocols=["tcp"], network=place, **asked).result()
+
+    assert [(verdict.state, verdict.reason) for verdict in found] == [
+        (State.CLOSED, Reason.RESET),
+        (State.FILTERED, Reason.NO_RESPONSE),
+    ]
+
+
+def test_a_probe_longer_than_a_path_carries_is_refused_when_it_is_planned():
+    class Narrow(SimulatedNetwork):
+        def routes(
+            self, targets: Hosts, interface: str | None, sources: Sources
+        ) -> list[tuple[Hop | None, Hosts]]:
+            found = super().routes(targets, interface, sources)
+            return [(hop and dataclasses.replace(hop, mtu=30), reached) for hop, reached in found]
+
+    with pytest.raises(UsageError, match=r"probes of 44 bytes are too long for memory \(MTU 30\)") as error:
+        sweep("10.0.0.4", protocols=["tcp"], network=Narrow())
+    assert "\n" not in str(error.value)
+
+
 def test_behind_a_silent_gateway_there_is_no_route(tmp_path):
     place = network()
     place.place(GATEWAY, silent(), answers_arp=False)
@@ -431,9 +459,9 @@ def test_behind_a_silent_gateway_there_is_no_route(tmp_path):
 class PartlyRouted(SimulatedNetwork):
     """Only 10.0.0.0/8 is routed, and 10.0.0.1 is not a host."""
 
-    def routes(self, targets: AddressSet, interface: str | None, source: int | None):
-        routed = targets & AddressSet.from_cidrs(["10.0.0.0/8"])
-        return [(None, targets - routed), *super().routes(routed, interface, source)]
+    def routes(self, targets: Hosts, interface: str | None, sources: Sources):
+        routed = targets & parse_targets(["10.0.0.0/8"])
+        return [(None, targets - routed), *super().routes(routed, interface, sources)]
 
     def specials(self) -> AddressSet:
         return AddressSet.from_cidrs(["10.0.0.1/32"])
@@ -539,6 +567,7 @@ def test_our_own_probes_that_come_in_again_are_no_replies(tmp_path):
         ({"targets": "10.0.0.1", "rate": 0.0}, "--rate 0"),
         ({"targets": "10.0.0.1", "rate": float("nan")}, "--rate nan"),
         ({"targets": "10.0.0.1", "retries": -1}, "--retries -1"),
+        ({"targets": "10.0.0.1", "wire": "cable"}, "unknown wire 'cable': there are auto, ring, raw, scapy"),
         ({"targets": "10.0.0.1", "wait": float("inf")}, "--wait inf"),
         ({"targets": "10.0.0.1", "interface": "eth9"}, "there is no interface 'eth9'"),
         ({"targets": "10.0.0.1", "source_ip": "me"}, "'me' is not an IPv4 address"),
@@ -616,7 +645,7 @@ def test_where_nothing_gets_lost_nobody_is_asked_more_often(retries):
 
 def test_a_probe_of_ones_own_asks_instead_of_the_built_in_one():
     """Whoever wants another packet hands in a probe."""
-    shouting = replace(UDP, name="shout", payload=lambda _port: b"HELLO")
+    shouting = dataclasses.replace(UDP, name="shout", payload=lambda _port: b"HELLO")
     heard = []
 
     def listening(packet):
@@ -635,7 +664,7 @@ def test_a_probe_of_ones_own_asks_instead_of_the_built_in_one():
 def test_a_scope_of_ones_own_stands_for_the_private_one():
     network = SimulatedNetwork()
     network.place("203.0.113.0/24", closed_port())
-    scope = Scope(AddressSet.from_cidrs(["203.0.113.0/28"]))
+    scope = Scope(parse_targets(["203.0.113.0/28"]))
 
     result = sweep("203.0.113.0/28", protocols="tcp", network=network, scope=scope).result()
 

@@ -1,7 +1,6 @@
-"""Classic pcap files, written and read a batch at a time.
+"""Classic pcap files, read a batch at a time; `scanner.capture.writer` writes them.
 
-The law: a file that was written ends at a whole record, whatever happened; a file that is
-read may lie in every byte, and costs bounded memory and CaptureError at worst. Frames stay
+The law: the file may lie in every byte, and costs bounded memory and CaptureError at worst. Frames stay
 in one buffer with offsets into it; no object is made for one of them. This file does not
 know what is in a frame.
 
@@ -13,19 +12,17 @@ The format is draft-ietf-opsawg-pcap, and pcap-savefile(5):
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture.walk import Chain, walk
-from scanner.contracts import Frames, Sent
+from scanner.contracts import Frames
 from scanner.model import CaptureError
 
 CHUNK = 8 << 20
@@ -45,224 +42,16 @@ PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
 }
 """Byte order of a file, and nanoseconds in a unit of its fractions, by its first four bytes."""
 
-_FILE_HEADER = struct.Struct("<IHHiIII")
-_FILE_HEADER_LENGTH = _FILE_HEADER.size
+_FILE_HEADER_LENGTH = 24
 _RECORD_HEADER_LENGTH = 16
-_NANOSECOND_MAGIC = 0xA1B23C4D
 _VERSION = (2, 4)
 _LINK_TYPE_BITS = 0x03FF_FFFF
 _SECOND = 1_000_000_000
-_LAST_SECOND = (1 << 32) - 1
+_SPARE = 1 << 16
+"""Bytes in front of what is read, for the beginning of a record that was cut in two."""
+
 _SEARCHED = 4096
 """Bytes in which a record is looked for, where nothing is known of where one begins."""
-
-
-# --- writing ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """Frames that came in, and which of them to write.
-
-    selection: `(K,)` int64 indices into `frames`, None for all.
-    """
-
-    frames: Frames
-    selection: NDArray[np.int64] | None = None
-
-
-class PcapWriter:
-    """Writes a capture with nanosecond times, little endian.
-
-    A buffered stream is bypassed: its raw stream is written, once a call, so that what was
-    recorded is in the file and a failure can be mended there.
-
-    Args:
-        stream: binary and writable; the capture begins at its current position. It stays
-            open, and nobody else may write to it meanwhile.
-        link_type: LINKTYPE_ value of all frames.
-        snaplen: bytes of a frame that are kept.
-
-    Raises:
-        CaptureError: the stream does not take the file header.
-    """
-
-    def __init__(self, stream: IO[bytes], link_type: int, snaplen: int = SNAPLEN) -> None:
-        self._name = _name_of(stream)
-        self._link_type = link_type
-        self._snaplen = snaplen
-        self._failure: str | None = None
-        self._stream: IO[bytes] | io.RawIOBase = stream
-        header = _FILE_HEADER.pack(_NANOSECOND_MAGIC, *_VERSION, 0, 0, snaplen, link_type)
-        try:
-            if isinstance(stream, io.BufferedWriter | io.BufferedRandom):
-                stream.flush()
-                self._stream = stream.raw
-            self._end = self._position()
-            self._emit(memoryview(header), np.array([len(header)]))
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def write(self, groups: Iterable[Sent | Received]) -> None:
-        """Append the frames of all groups, merged by time; frames of one time keep their order.
-
-        Nothing that the groups hold is needed afterwards.
-
-        Raises:
-            CaptureError: the stream failed, now or in an earlier call. The file ends at a
-                whole record if the stream can be truncated.
-            ValueError: frames of another link type, or of a time that the format cannot
-                express (1970 to 2106).
-        """
-        if self._failure is not None:
-            raise CaptureError(self._failure)
-        parts = [part for group in groups if len(part := self._as_frames(group))]
-        if not parts:
-            return
-        records, ends = _records(parts, self._snaplen)
-        try:
-            self._emit(records.data, ends)
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def _as_frames(self, group: Sent | Received) -> Frames:
-        """Any group as received frames: a batch is a buffer whose frames lie at a fixed stride."""
-        if isinstance(group, Received):
-            frames, chosen = group.frames, group.selection
-            if frames.link_type != self._link_type:
-                raise ValueError(f"frames of link type {frames.link_type}, in a capture of {self._link_type}")
-            if chosen is None:
-                return frames
-            return Frames(
-                frames.buffer,
-                frames.starts[chosen],
-                frames.lengths[chosen],
-                frames.original_lengths[chosen],
-                frames.times[chosen],
-                frames.link_type,
-            )
-        count, length = group.frames.shape
-        lengths = np.full(count, length, dtype=np.int64)
-        starts = np.arange(count, dtype=np.int64) * length
-        return Frames(group.frames.reshape(-1), starts, lengths, lengths, group.times, self._link_type)
-
-    def _emit(self, data: memoryview, ends: NDArray[np.int64]) -> None:
-        """Write all of the data; where that fails, leave no part of a record.
-
-        ends: `(N,)` int64, ascending, where in `data` each record ends.
-        """
-        written = 0
-        try:
-            while written < len(data):
-                written += self._write_some(data[written:])
-        except BaseException:
-            # An interrupt can come between a write and its being counted: ask the file.
-            written = max(written, self._position() - self._end)
-            whole = int(np.searchsorted(ends, written, side="right"))
-            self._end += int(ends[whole - 1]) if whole else 0
-            self._cut()
-            raise
-        self._end += len(data)
-
-    def _write_some(self, data: memoryview) -> int:
-        """Write as much as the stream takes at once, and say how much."""
-        count = self._stream.write(data)
-        if not count:
-            raise BlockingIOError(errno.EAGAIN, "the stream takes nothing more for now")
-        return count
-
-    def _cut(self) -> None:
-        """Truncate the stream after the last whole record. A pipe cannot be; its reader sees the cut."""
-        try:
-            if self._position() > self._end:
-                self._stream.truncate(self._end)
-                self._stream.seek(self._end)
-        except (OSError, ValueError):
-            pass
-
-    def _position(self) -> int:
-        """Where the stream stands, 0 for a pipe."""
-        try:
-            return self._stream.tell()
-        except (OSError, ValueError):
-            return 0
-
-    def _failed(self, error: OSError) -> CaptureError:
-        """Remember a failure, and put it into words."""
-        self._failure = f"{self._name}: the capture cannot be written: {error.strerror or error}"
-        return CaptureError(self._failure)
-
-
-def _records(parts: list[Frames], snaplen: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The records of all frames in time order, and `(N,)` int64 where each one ends."""
-    original = np.concatenate([part.original_lengths for part in parts])
-    lengths = np.minimum(np.concatenate([part.lengths for part in parts]), snaplen)
-    times = np.concatenate([part.times for part in parts])
-    seconds = times // _SECOND
-    if seconds.min() < 0 or seconds.max() > _LAST_SECOND:
-        raise ValueError("a pcap file holds times from 1970 to 2106 only")
-
-    headers = np.empty((len(times), 4), dtype="<u4")
-    headers[:, 0] = seconds
-    headers[:, 1] = times - seconds * _SECOND
-    headers[:, 2] = lengths
-    headers[:, 3] = original
-
-    sizes = lengths + _RECORD_HEADER_LENGTH
-    if np.all(times[1:] >= times[:-1]):
-        ends = np.cumsum(sizes)
-        begins = ends - sizes
-    else:
-        # Parts that are in order each are merged as runs by this sort.
-        order = np.argsort(times, kind="stable")
-        ends = np.cumsum(sizes[order])
-        begins = np.empty_like(ends)
-        begins[order] = ends - sizes[order]
-
-    records = np.empty(int(ends[-1]), dtype=np.uint8)
-    _cells(records, _RECORD_HEADER_LENGTH)[begins] = headers.view(f"V{_RECORD_HEADER_LENGTH}")[:, 0]
-    done = 0
-    for part in parts:
-        these = slice(done, done + len(part))
-        _copy(part.buffer, part.starts, lengths[these], records, begins[these] + _RECORD_HEADER_LENGTH)
-        done += len(part)
-    return records, ends
-
-
-def _copy(
-    source: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    target: NDArray[np.uint8],
-    begins: NDArray[np.int64],
-) -> None:
-    """Copy `lengths` bytes from each of `starts` to each of `begins`, one length at a time.
-
-    The frames of a sweep have few lengths, and NumPy moves cells of one size fastest.
-    """
-    if lengths.min() == lengths.max():
-        runs: list[tuple[int, Any]] = [(int(lengths[0]), slice(None))]
-    else:
-        order = np.argsort(lengths, kind="stable")
-        distinct, firsts = np.unique(lengths[order], return_index=True)
-        runs = list(zip(distinct.tolist(), np.split(order, firsts[1:]), strict=True))
-    for length, chosen in runs:
-        if length:
-            _cells(target, length)[begins[chosen]] = _cells(source, length)[starts[chosen]]
-
-
-def _cells(buffer: NDArray[np.uint8], size: int) -> NDArray[np.void]:
-    """The buffer seen as cells of `size` bytes, one beginning at each byte; no copy."""
-    return np.ndarray(max(0, len(buffer) - size + 1), dtype=f"V{size}", buffer=buffer, strides=(1,))
-
-
-def _name_of(stream: IO[bytes]) -> str:
-    """What to call a stream in an error."""
-    name = getattr(stream, "name", None)
-    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else "capture"
-
-
-# --- reading ----------------------------------------------------------------------------------
 
 
 def read_pcap(
@@ -272,6 +61,8 @@ def read_pcap(
     *,
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
+    check: Callable[[int], None] | None = None,
+    ahead: bool = False,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time, in file order.
 
@@ -285,14 +76,21 @@ def read_pcap(
         warn: called with one line where the file is cut off within a record, after all
             before that has been given. Without it the iterator raises that line instead.
         head: bytes that have been read from the stream already.
+        check: called with the link type; raises CaptureError where its frames are not wanted.
+        ahead: read what comes next while this is looked at; for streams that never make wait.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head)
+    window = Window(stream, name, chunk, head, ahead=ahead)
     window.slide(0, _FILE_HEADER_LENGTH)
     order, unit, limit, link_type = _file_header_untrusted(bytes(window.data[:_FILE_HEADER_LENGTH]), name)
-    return _read_records_untrusted(window, order, unit, limit, link_type, warn)
+    if check is not None:
+        try:
+            check(link_type)
+        except CaptureError as error:
+            raise CaptureError(f"{name}: {error}") from None
+    return closing_window(window, _read_records_untrusted(window, order, unit, limit, link_type, warn))
 
 
 class Window:
@@ -301,27 +99,46 @@ class Window:
     data: what is looked at. buffer: the same, `(B,)` uint8. offset: of its first byte in the stream.
     """
 
-    def __init__(self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"") -> None:
+    def __init__(
+        self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"", *, ahead: bool = False
+    ) -> None:
+        """`ahead`: what comes next is read while this is looked at; for streams that never make wait."""
         self.name = name
         self.buffer: NDArray[np.uint8] = np.frombuffer(head, dtype=np.uint8)
         self.data = memoryview(head)
         self.offset = 0
         self._stream = stream
         self._chunk = chunk
+        self._may_read_ahead = ahead
+        self._ahead: _Ahead | None = None
 
     def slide(self, passed: int, least: int) -> None:
         """Leave `passed` bytes behind and read on, so that at least `least` are there.
 
         Fewer are there only at the end of the stream. Raises CaptureError where reading fails.
         """
-        rest = len(self.data) - passed
+        kept = self.buffer[passed:]
         self.offset += passed
+        ahead, self._ahead = self._ahead, None
         # What was given out stays as it is: this is another piece of memory.
-        room = np.empty(max(rest + self._chunk, least), dtype=np.uint8)
-        room[:rest] = self.buffer[passed:]
-        count = read_into(self._stream, room.data[rest:], self.name)
-        self.buffer = room[: rest + count]
+        piece = self._piece(max(self._chunk, least - len(kept))) if ahead is None else ahead.piece()
+        whole = len(piece.data) >= self._chunk
+        self.buffer = piece.behind(kept)
+        if len(self.buffer) < least and whole:
+            self.buffer = self._piece(least - len(self.buffer)).behind(self.buffer)
         self.data = self.buffer.data
+        if whole and self._may_read_ahead:
+            self._ahead = _Ahead(lambda: self._piece(self._chunk))
+
+    def close(self) -> None:
+        """Wait for what is being read ahead: then nobody uses the stream."""
+        if self._ahead is not None:
+            self._ahead.join()
+
+    def _piece(self, count: int) -> _Piece:
+        room = np.empty(_SPARE + count, dtype=np.uint8)
+        there = read_into(self._stream, room.data[_SPARE:], self.name)
+        return _Piece(room, room[_SPARE : _SPARE + there])
 
     def cut_off(self, what: str, needed: int, warn: Callable[[str], None] | None) -> None:
         """Say that the stream ended within something: to `warn`, else as CaptureError."""
@@ -332,6 +149,48 @@ class Window:
         if warn is None:
             raise CaptureError(line)
         warn(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What was read at once, with spare room in front of it."""
+
+    room: NDArray[np.uint8]
+    data: NDArray[np.uint8]
+
+    def behind(self, kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bytes that come before, and these."""
+        if len(kept) > _SPARE:
+            return np.concatenate([kept, self.data])
+        begin = _SPARE - len(kept)
+        self.room[begin:_SPARE] = kept
+        return self.room[begin : _SPARE + len(self.data)]
+
+
+class _Ahead(threading.Thread):
+    """A piece that is read by another thread."""
+
+    def __init__(self, read: Callable[[], _Piece]) -> None:
+        super().__init__(name="read ahead", daemon=True)
+        self._read = read
+        self._pieces: list[_Piece] = []
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Read it."""
+        try:
+            self._pieces.append(self._read())
+        except BaseException as error:
+            # Raised where the piece is asked for.
+            self._error = error
+
+    def piece(self) -> _Piece:
+        """Wait for it. Raises what reading raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._pieces.pop()
 
 
 def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:
@@ -354,12 +213,25 @@ def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:
     return done
 
 
+def closing_window(window: Window, frames: Iterator[Frames]) -> Iterator[Frames]:
+    """The same frames; the stream is nobody's when they end, or are not wanted any more."""
+    try:
+        yield from frames
+    finally:
+        window.close()
+
+
 def columns(
     buffer: NDArray[np.uint8], starts: NDArray[np.int64], count: int, order: str
 ) -> NDArray[np.uint32]:
     """The first `count` 32-bit words at each of `starts`, as `(N, count)` in the file's byte order."""
-    cells = _cells(buffer, 4 * count)[starts]
+    cells = cells_of(buffer, 4 * count)[starts]
     return cells.view(f"{order}u4").reshape(len(starts), count)
+
+
+def cells_of(buffer: NDArray[np.uint8], size: int) -> NDArray[np.void]:
+    """The buffer seen as cells of `size` bytes, one beginning at each byte; no copy."""
+    return np.ndarray(max(0, len(buffer) - size + 1), dtype=f"V{size}", buffer=buffer, strides=(1,))
 
 
 def _file_header_untrusted(data: bytes, name: str) -> tuple[str, int, int, int]:

@@ -1,14 +1,16 @@
 """Pcapng files, read a batch at a time.
 
 The law is that of `scanner.capture.pcap`: the file may lie in every byte, and costs bounded
-memory and CaptureError at worst. Packets come from enhanced and simple packet blocks; the
-blocks of other kinds are stepped over. This file does not know what is in a frame.
+memory and CaptureError at worst. Packets come from enhanced and simple packet blocks, and from the
+packet blocks of older files; the blocks of other kinds are stepped over. This file does not know what is in
+a frame.
 
 The format is draft-ietf-opsawg-pcapng:
 
     any block          type 4 · length 4 · body · length 4          (length: of all of it)
     section header     0x0A0D0D0A · length · byte order 4 · version 2+2 · section length 8 · options
     interface          1 · length · link type 2 · reserved 2 · snaplen 4 · options
+    packet             2 · length · interface 2 · drops 2 · the rest as in an enhanced one (obsolete)
     simple packet      3 · length · bytes on the wire 4 · data
     enhanced packet    6 · length · interface 4 · time 8 · bytes captured 4 · bytes on the wire 4 · data
     option             code 2 · length 2 · value, padded to 4
@@ -24,7 +26,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, columns
+from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window, columns
 from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
@@ -35,7 +37,7 @@ PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 MAX_INTERFACES = 65_536
 """Interfaces that one section may have."""
 
-_SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
+_SECTION, _INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _LEAST_BLOCK = 12
@@ -45,7 +47,7 @@ _SEARCHED = 4096
 _SECTION_HEADER_LENGTH = 28
 _INTERFACE_HEADER_LENGTH = 20
 _SIMPLE_OVERHEAD, _ENHANCED_OVERHEAD = 16, 32
-_END_OF_OPTIONS, _TSRESOL, _TSOFFSET = 0, 9, 14
+_END_OF_OPTIONS, _NAME, _TSRESOL, _TSOFFSET = 0, 2, 9, 14
 _MICROSECONDS = 6
 _SECOND = 1_000_000_000
 _FINEST_BINARY = 34
@@ -68,6 +70,7 @@ class _Interface:
     shift: int
     factor: int
     divisor: int
+    name: str | None
 
 
 def read_pcapng(
@@ -77,17 +80,18 @@ def read_pcapng(
     *,
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
+    ahead: bool = False,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time.
 
     As `scanner.capture.pcap.read_pcap`. Where the packets of a chunk have several link
-    types there is one `Frames` for each, in the order of their first packets, and file order
-    is kept within each. Simple packet blocks carry no time: theirs is 0.
+    types, or interfaces of several names, there is one `Frames` for each, in the order of their
+    first packets, and file order is kept within each. Simple packet blocks carry no time: theirs is 0.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head)
+    window = Window(stream, name, chunk, head, ahead=ahead)
     window.slide(0, _LEAST_BLOCK)
     if not len(window.data):
         raise CaptureError(f"{name}: is empty, not a capture")
@@ -96,7 +100,7 @@ def read_pcapng(
     if len(window.data) < _LEAST_BLOCK:
         raise CaptureError(f"{name}: cut off at byte {len(window.data)}, within the section header")
     _byte_order(window, 0)
-    return _read_blocks_untrusted(window, warn)
+    return closing_window(window, _read_blocks_untrusted(window, warn))
 
 
 def _read_blocks_untrusted(window: Window, warn: Callable[[str], None] | None) -> Iterator[Frames]:
@@ -254,14 +258,14 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
     """Frames of the packet blocks among whole blocks that begin at `blocks`."""
     buffer = window.buffer
     kinds = columns(buffer, blocks, 1, order)[:, 0]
-    packets = (kinds == _SIMPLE) | (kinds == _ENHANCED)
+    packets = (kinds == _SIMPLE) | (kinds == _ENHANCED) | (kinds == _OBSOLETE)
     change = np.searchsorted(described.since, np.flatnonzero(packets), side="right") - 1
     base, count = described.base[change], described.count[change]
     blocks, kinds = blocks[packets], kinds[packets]
     if not len(blocks):
         return
     totals = columns(buffer, blocks, 2, order)[:, 1].astype(np.int64)
-    enhanced = kinds == _ENHANCED
+    enhanced = kinds != _SIMPLE
     room = totals - np.where(enhanced, _ENHANCED_OVERHEAD, _SIMPLE_OVERHEAD)
     usable = _usable(room >= 0)
 
@@ -272,6 +276,9 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
     timed = np.flatnonzero(enhanced[:usable])
     fields = columns(buffer, blocks[timed], 7, order).astype(np.uint64)
     ids[timed] = fields[:, 2]
+    obsolete = np.flatnonzero(kinds[:usable] == _OBSOLETE)
+    if len(obsolete):
+        ids[obsolete] = ids[obsolete] & 0xFFFF if order == "<" else ids[obsolete] >> 16
     ticks[timed] = fields[:, 3] << np.uint64(32) | fields[:, 4]
     lengths[timed] = fields[:, 5]
     original[timed] = fields[:, 6]
@@ -286,8 +293,10 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
         known = [described.table[index] for index in chosen]
         times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), 0)
         starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
-        link_types = np.array([interface.link_type for interface in known])[which]
-        for link_type, these in _by_value(link_types):
+        links = sorted({(interface.link_type, interface.name or "") for interface in known})
+        places = [links.index((interface.link_type, interface.name or "")) for interface in known]
+        for place, these in _by_value(np.array(places)[which]):
+            link_type, name = links[place]
             yield Frames(
                 buffer=buffer,
                 starts=starts[these],
@@ -295,6 +304,7 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
                 original_lengths=np.maximum(original[these], lengths[these]),
                 times=times[these],
                 link_type=link_type,
+                interface=name or None,
             )
     if usable < len(blocks):
         raise CaptureError(
@@ -347,7 +357,7 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
     if len(block) < _INTERFACE_HEADER_LENGTH:
         raise CaptureError(f"{place} is too short; the file is damaged")
     link_type, _, snaplen = struct.unpack_from(f"{order}HHI", block, 8)
-    resolution, offset = _MICROSECONDS, 0
+    resolution, offset, name = _MICROSECONDS, 0, None
     position, end = 16, len(block) - 4
     while position + 4 <= end:
         code, length = struct.unpack_from(f"{order}HH", block, position)
@@ -358,6 +368,8 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
             raise CaptureError(f"{place} has an option that does not fit; the file is damaged")
         if code == _TSRESOL and length == 1:
             resolution = value[0]
+        elif code == _NAME:
+            name = value.decode(errors="surrogateescape")
         elif code == _TSOFFSET and length == 8:
             offset = struct.unpack(f"{order}q", value)[0]
         position += 4 + (length + 3 & ~3)
@@ -374,6 +386,7 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
         shift=max(0, exponent - _FINEST_BINARY) if binary else 0,
         factor=_SECOND if binary else 10 ** max(0, 9 - exponent),
         divisor=2 ** min(exponent, _FINEST_BINARY) if binary else 10 ** max(0, exponent - 9),
+        name=name,
     )
 
 

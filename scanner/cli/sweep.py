@@ -22,10 +22,11 @@ from scanner.wire.linux import LinuxNetwork
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
-    request = request_of(arguments)
+    network = LinuxNetwork()
+    request = request_of(arguments, network.zone)
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
     _check_files(arguments.output, arguments.evidence)
-    sweep = Sweep(request, network=LinuxNetwork(), seed=seed, evidence=arguments.evidence)
+    sweep = Sweep(request, network=network, seed=seed, evidence=arguments.evidence)
     if arguments.dry_run:
         for line in telling.dry_run(sweep.plan):
             print(line)

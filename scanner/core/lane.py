@@ -5,23 +5,40 @@ What goes out is a batch of packets, what comes in are claims; the loop around i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
+from scanner.core.hostpace import HostPace
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.loss import Loss, most_tries
-from scanner.core.outcomes import Outcomes, address_borders
+from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, address_borders, mac_numbers
 from scanner.core.packets import ArpPackets
 from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank, reason_code
 from scanner.core.schedule import Schedule, Selection
+from scanner.core.stragglers import Stragglers, StragglerSchedule
 from scanner.core.transport import TransportFlows
+from scanner.core.witness import Witness
 from scanner.model import Reason
 
 _TOLERABLE = 0.01
 """Targets expected to be missed, from which on another round is worth it: one in a hundred sweeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What was learnt of the addresses of a lane on a link of ours.
+
+    macs: `(addresses, 6)` uint8, None without a link layer. contested: `(addresses,)` bool, several hardware
+    addresses answered for these.
+    """
+
+    macs: NDArray[np.uint8] | None
+    contested: NDArray[np.bool_] | None
 
 
 class Lane:
@@ -38,17 +55,31 @@ class Lane:
         attempts: int,
         round_trip: RoundTrip,
         shard: tuple[int, int] = (0, 1),
+        links: Links | None = None,
+        witness: Witness | None = None,
+        hosts: HostPace | None = None,
     ) -> None:
-        """`round_trip` may be shared between lanes over one path.
+        """`round_trip`, and what `witness` and `hosts` know, may be shared between lanes over one path.
 
-        `attempts` probes a task at most; but where replies get lost, and it is likely that somebody was
-        missed, up to as many retries again.
+        `links`: the addresses are on one of ours. `attempts` probes a task at most; but where replies get
+        lost, and it is likely that somebody was missed, up to as many retries again.
         """
         self.flows = flows
+        self._links = links
         self._loss = Loss()
         self._most = most_tries(attempts)
         self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
-        self.schedule = Schedule(self.ledger, seed, attempts, round_trip.timeout, shard, self._another)
+        self.schedule: Schedule | StragglerSchedule = Schedule(
+            self.ledger,
+            seed,
+            attempts,
+            round_trip.timeout,
+            shard,
+            self._another,
+            ports=len(flows.ports),
+            hosts=hosts,
+        )
+        self._witness = witness or Witness()
         self._round_trip = round_trip
         self.replies = 0
         self.forged = 0
@@ -57,6 +88,10 @@ class Lane:
     def stamp(self, selection: Selection) -> NDArray[np.uint8]:
         """The packets of a selection."""
         return self.flows.stamp(selection.tasks, selection.attempt)
+
+    def places(self, tasks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of its addresses each task asks."""
+        return tasks // len(self.flows.ports)
 
     def hear(self, claims: Claims, _arp: ArpPackets) -> tuple[NDArray[np.int64], Replies]:
         """Take in claims.
@@ -74,7 +109,11 @@ class Lane:
         # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
         first = self.ledger.state[task] == Rank.UNANSWERED
         self._round_trip.observe(rtt[(mine.rank >= Rank.CLOSED) & first])
-        self._loss.observe(matched.attempt[genuine][first])
+        telling = np.flatnonzero(first)
+        telling = telling[self._witness.telling(task[telling] // len(self.flows.ports))]
+        told = task[telling], matched.attempt[genuine][telling]
+        self._loss.observe(told[1])
+        self._witness.tell(self.schedule, *told, mine.rank[telling], self.timeout())
         self.replies += len(genuine)
         self.forged += len(matched.row) - len(genuine)
         changed = self.ledger.apply(
@@ -90,6 +129,15 @@ class Lane:
         )
         self.open += int(np.count_nonzero(changed.rank == Rank.OPEN))
         return claims.frame[matched.row], changed
+
+    def timeout(self) -> float:
+        """Seconds that a first try is waited for."""
+        return self._round_trip.timeout(0)
+
+    def follow_up(self, stragglers: Stragglers, number: int) -> None:
+        """The rounds are over: go on with the stragglers, among whose lanes this is the one so numbered."""
+        if isinstance(self.schedule, Schedule):
+            self.schedule = StragglerSchedule(self.schedule, self.ledger, stragglers, number)
 
     def _another(self, rounds: int) -> bool:
         return rounds < self._most and self._loss.missing(rounds) > _TOLERABLE
@@ -130,4 +178,9 @@ class Lane:
         silent = np.flatnonzero(self.ledger.state[tasks] == Rank.UNANSWERED)
         outcomes.time[silent] = self.schedule.sent_at(tasks[silent], outcomes.tries[silent] - 1)
         outcomes.decide(tasks, self.ledger)
+        if self._links is not None and self._links.macs is not None:
+            place = self.places(tasks)
+            outcomes.mac[:] = mac_numbers(self._links.macs[place])
+            if self._links.contested is not None:
+                outcomes.note[self._links.contested[place]] = ADDRESS_CONFLICT
         return outcomes

@@ -13,6 +13,7 @@ from scanner.core import packets
 from scanner.core.addresses import AddressSet
 from scanner.core.columns import Columns
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.ordering import distinct
 from scanner.core.rules import Rank, reason_code
 from scanner.model import Protocol, Reason
 
@@ -25,8 +26,10 @@ IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 ABSENT = -1
 """In a signed column: there is no such fact."""
 
-NOTES = ("", "open-inferred")
+NOTES = ("", "open-inferred", "address-conflict")
 """What else may be known of a target, by code."""
+
+ADDRESS_CONFLICT = NOTES.index("address-conflict")
 
 HINTS = (
     "",
@@ -48,7 +51,7 @@ class Outcomes(Columns):
     ttl: int16, rtt: int64 ns, responder: int64, time: int64 ns; each ABSENT where there is none.
     tries: int64. note, hint: uint8, places in NOTES and HINTS. superseded: None, or a tuple of tuples
     (rank, reason, ttl, responder, time), of replies that said less and came before. prober: int64, ABSENT
-    where the outcome is that of all probers.
+    where the outcome is that of all probers. mac: int64, the hardware address that answered for the target.
     """
 
     address: NDArray[np.uint32]
@@ -65,6 +68,7 @@ class Outcomes(Columns):
     hint: NDArray[np.uint8]
     superseded: NDArray[np.object_]
     prober: NDArray[np.int64]
+    mac: NDArray[np.int64]
 
     @staticmethod
     def silent(
@@ -91,6 +95,7 @@ class Outcomes(Columns):
             hint=np.zeros(count, dtype=np.uint8),
             superseded=np.full(count, None, dtype=np.object_),
             prober=np.full(count, ABSENT, dtype=np.int64),
+            mac=np.full(count, ABSENT, dtype=np.int64),
         )
 
     def decide(self, tasks: NDArray[np.int64], ledger: Ledger) -> None:
@@ -113,7 +118,12 @@ class Outcomes(Columns):
 
     def in_order(self) -> Outcomes:
         """By address, protocol, port and prober; what several rows say of one target is merged."""
-        ordered = self.take(np.lexsort((self.prober, self.port, self.protocol, self.address)))
+        keys = self.address.astype(np.uint64) << np.uint64(24)
+        keys |= self.protocol.astype(np.uint64) << np.uint64(16)
+        keys |= self.port
+        if (keys[1:] > keys[:-1]).all():
+            return self
+        ordered = self.take(np.lexsort((self.prober, keys)))
         begins = np.zeros(len(ordered), dtype=np.bool_)
         begins[:1] = True
         for key in (ordered.address, ordered.protocol, ordered.port, ordered.prober):
@@ -133,7 +143,9 @@ class Outcomes(Columns):
         decided = height[best[begins]]
         silent, doubtful = decided == Rank.UNANSWERED, decided <= Rank.FILTERED
         chosen.time[silent] = np.maximum.reduceat(self.time, first)[silent]
-        chosen.note[:] = np.where(doubtful, np.maximum.reduceat(self.note, first), 0)
+        note = np.maximum.reduceat(self.note, first)
+        chosen.note[:] = np.where(doubtful | (note == ADDRESS_CONFLICT), note, 0)
+        chosen.mac[:] = np.maximum.reduceat(self.mac, first)
         chosen.hint[:] = np.where(silent, np.maximum.reduceat(self.hint, first), 0)
         return chosen
 
@@ -181,6 +193,13 @@ class Absent:
         )
 
 
+def mac_numbers(macs: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Hardware addresses `(N, 6)` as numbers."""
+    wide = np.zeros((len(macs), 8), dtype=np.uint8)
+    wide[:, 2:] = macs
+    return wide.view(">i8")[:, 0].astype(np.int64)
+
+
 def absent(addresses: AddressSet, why: Reason, ports: Mapping[Protocol, tuple[int, ...]]) -> Absent:
     """Addresses of which no port will be asked, or was."""
     asked = [(IP_PROTOCOLS[protocol], port) for protocol, listed in ports.items() for port in listed]
@@ -196,9 +215,7 @@ def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
     """All outcomes by address, protocol and port, a bounded number at a time."""
     listed = list(sources)
     step = max(1, _AT_ONCE // max(1, len(listed)))
-    borders = (
-        np.unique(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
-    )
+    borders = distinct(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
     lasts = [border - 1 for border in borders[1:]] + [_LAST_ADDRESS]
     for first, last in zip(borders, lasts, strict=False):
         yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()

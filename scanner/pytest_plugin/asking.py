@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import pytest
 
@@ -33,11 +33,15 @@ class Options(TypedDict, total=False):
     ports: str | Iterable[int]
     protocols: Iterable[str]
     exclude: str | Iterable[str]
-    rate: float
+    rate: float | Literal["auto"]
+    max_rate: float
+    max_per_host: float | None
     retries: int
     wait: float
     interface: str | None
     source_ip: str | None
+    wire: str
+    no_arp: bool
     seed: int | None
     probes: Iterable[Probe]
     network: Network | None

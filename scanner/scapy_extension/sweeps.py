@@ -6,8 +6,10 @@ import os
 import shutil
 import weakref
 from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from scanner.contracts import Frames, Network
 from scanner.core.pairing import Pairs
 from scanner.core.selection import Selection
 from scanner.model import WireError
-from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT
+from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT
 from scanner.reading import read_pairs
 from scanner.scapy_extension.asking import asked_by
 from scanner.scapy_extension.frames import packets_at
@@ -31,7 +33,8 @@ from scanner.sweeping import Sweep, sweep
 def ghost_sweep(  # noqa: PLR0913 - keywords, each with a default
     packet: Packet,
     *,
-    rate: float = DEFAULT_RATE,
+    rate: float | Literal["auto"] = "auto",
+    max_rate: float = inf,
     retries: int = DEFAULT_RETRIES,
     timeout: float = DEFAULT_WAIT,
     exclude: str | Iterable[str] = (),
@@ -50,7 +53,9 @@ def ghost_sweep(  # noqa: PLR0913 - keywords, each with a default
 
     Args:
         packet: IP or IPv6, and TCP with flags "S", or UDP with any payload.
-        rate: packets a second; `float("inf")` for as many as the kernel carries.
+        rate: packets a second; "auto" for as many as get through, `float("inf")` for as many as the kernel
+            carries.
+        max_rate: packets a second that are never exceeded.
         retries: further probes for targets that stay silent.
         timeout: seconds, the longest wait for a reply to one probe.
         exclude: what is not probed: addresses, CIDRs or ranges.
@@ -70,6 +75,7 @@ def ghost_sweep(  # noqa: PLR0913 - keywords, each with a default
         protocols=[asking.probe.protocol],
         exclude=exclude,
         rate=rate,
+        max_rate=max_rate,
         retries=retries,
         wait=timeout,
         interface=asking.interface if iface is None else str(getattr(iface, "network_name", iface)),

@@ -5,11 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import overload
+from typing import IO, cast, overload
 
 from scanner.model import Verdict
 from scanner.reporters.text import TextReporter, summary
 from scanner.result import Result, Tally
+
+
+class _Printed:
+    """Standard output as a stream of UTF-8; in a notebook it takes nothing but text."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        sys.stdout.write(bytes(data).decode())
+        return len(data)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 class Verdicts(Sequence[Verdict]):
@@ -48,8 +59,7 @@ class Verdicts(Sequence[Verdict]):
 
     def show(self) -> None:
         """Print them as a table."""
-        sys.stdout.flush()
-        reporter = TextReporter(sys.stdout.buffer)
+        reporter = TextReporter(cast("IO[bytes]", _Printed()))
         reporter.write(self)
         reporter.close()
 

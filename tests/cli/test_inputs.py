@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from scanner.cli.inputs import request_of, whole_number
 from scanner.cli.parser import parse
+from scanner.contracts import Sources
 from scanner.core.addresses import parse_address
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.planning import Request
 
 
 def request(*words: object) -> Request:
-    return request_of(parse(["sweep", *map(str, words)]))
+    return request_of(parse(["sweep", *map(str, words)]), {"eth0": 2}.__getitem__)
 
 
 def test_defaults():
@@ -30,19 +31,22 @@ def test_defaults():
     assert not made.excluded
     assert (made.ports, made.protocols) == ((401,), (Protocol.TCP, Protocol.UDP))
     assert (made.rate, made.retries, made.wait) == (10_000, 2, 1)
-    assert (made.interface, made.source) == (None, None)
+    assert (made.interface, made.sources) == (None, Sources())
+    assert (made.wire, made.no_arp) == (WireKind.AUTO, False)
 
 
 def test_all_that_can_be_said():
     made = request(
         *("10.0.0.1", "-p", "3493,401", "--udp", "--rate", "2.5e3", "--retries", "0", "--wait", "0.25"),
         *("--interface", "eth0", "--source-ip", "10.0.0.9", "--exclude", "10.0.0.7"),
+        *("--wire", "raw", "--no-arp"),
     )
 
     assert (made.ports, made.protocols) == ((401, 3493), (Protocol.UDP,))
     assert (made.rate, made.retries, made.wait) == (2500, 0, 0.25)
-    assert (made.interface, made.source) == ("eth0", parse_address("10.0.0.9"))
+    assert (made.interface, made.sources) == ("eth0", Sources(parse_address("10.0.0.9")))
     assert made.excluded == parse_targets(["10.0.0.7"])
+    assert (made.wire, made.no_arp) == (WireKind.RAW, True)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ from scanner.cli.inputs import request_of
 from scanner.cli.parser import parse
 from scanner.model import UsageError
 try:
-    print(request_of(parse(["sweep", "--targets-file", "-"])).targets.ranges())
+    print(request_of(parse(["sweep", "--targets-file", "-"]), {}.get).targets.ipv4.ranges())
 except UsageError as error:
     print(error)
 """

@@ -25,6 +25,7 @@ NOTHING_INBOUND = "one-way capture: no inbound packets on this link"
 NOTHING_TO_PROBER = "one-way capture: no inbound packets to this prober"
 NOTHING_FROM_TARGET = "one-way capture: no inbound packets from this target"
 OPEN_INFERRED = "open-inferred"
+ADDRESS_CONFLICT = "address-conflict"
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _MIRRORED = 10_000_000
@@ -65,10 +66,9 @@ def verdicts(seen: Seen, ports: Collection[int], *, per_prober: bool = False) ->
     """The records of all that was probed; `per_prober` gives each prober its own, under its name too."""
     probes: dict[tuple[object, ...], list[Frame]] = defaultdict(list)
     for flow in _flows(seen.frames):
-        for probe in _probes_of(flow):
-            if probe.destination_port in ports:
-                target = (probe.destination, probe.protocol, probe.destination_port)
-                probes[(*target, probe.source) if per_prober else target].append(probe)
+        for probe in _probes_of(flow, ports):
+            target = (probe.destination, probe.protocol, probe.destination_port)
+            probes[(*target, probe.source) if per_prober else target].append(probe)
     return {key: _record(key, found, seen) for key, found in sorted(probes.items(), key=_in_order)}  # type: ignore[misc]
 
 
@@ -96,9 +96,13 @@ def _is_opening(frame: Frame) -> bool:
     return frame.flags & (_SYN | _RST | _ACK) == _SYN
 
 
-def _probes_of(flow: Sequence[Frame]) -> list[Frame]:
-    """Who spoke first is the prober."""
-    first = flow[0]
+def _probes_of(flow: Sequence[Frame], ports: Collection[int]) -> list[Frame]:
+    """Who spoke first is the prober; a datagram to a port not asked about may go on with older talk."""
+    first = next(
+        (one for one in flow if one.protocol is Protocol.TCP or one.destination_port in ports), flow[0]
+    )
+    if first.destination_port not in ports:
+        return []
     return [frame for frame in flow if _one_way(frame) == _one_way(first)]
 
 
@@ -119,6 +123,9 @@ def _record(key: tuple[object, ...], probes: Sequence[Frame], seen: Seen) -> Rec
     inferred = betrayed and (decided is None or decided.state == "filtered")
     silence = "filtered" if protocol is Protocol.TCP else "open|filtered"
     time = max(probe.time for probe in probes) if decided is None else decided.frame.time
+    macs = seen.answered.get(str(target), ())
+    mac = macs[0] if macs else None
+    note = ADDRESS_CONFLICT if len(set(macs)) > 1 else OPEN_INFERRED if inferred else None
     record: Record = {
         "ip": target,
         "proto": str(protocol),
@@ -131,9 +138,11 @@ def _record(key: tuple[object, ...], probes: Sequence[Frame], seen: Seen) -> Rec
         "tries": _tries(probes),
         "time": iso(time),
         "service": None,
-        "note": OPEN_INFERRED if inferred else None,
+        "note": note,
         "hint": None if decided is not None else _hint(probes, seen, inferred=inferred),
         "superseded": [_told(reply) for reply in held[:-1]] or None,
+        "mac": mac,
+        "oui": mac and mac[:8],
     }
     return {**record, "prober": prober[0]} if prober else record
 

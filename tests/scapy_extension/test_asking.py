@@ -6,7 +6,7 @@ import pytest
 from scapy.base_classes import Net
 from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.volatile import RandIP, RandShort
@@ -91,6 +91,20 @@ def test_all_probes_carry_the_mark():
     assert sent(IP(dst="10.0.0.1") / UDP()).id == IP_ID
 
 
+def test_so_they_do_over_ipv6():
+    probe = asked_by(IPv6(dst="fd00::1", hlim=9, tc=4) / TCP(dport=401, window=512)).probe
+
+    packet = IPv6(compile_probe(probe, 401, 6).packet)
+
+    assert (packet.fl, packet.hlim, packet.tc, packet[TCP].window) == (IP_ID, 9, 4, 512)
+
+
+def test_a_link_local_destination_names_its_link():
+    asking = asked_by(IPv6(dst="fe80::1%lo") / TCP(dport=401))
+
+    assert (asking.targets, asking.interface) == (("fe80::1",), "lo")
+
+
 def test_a_datagram_carries_any_payload():
     asking = asked_by(IP(dst="10.0.0.1") / UDP(dport=53) / DNS(id=7, qd=DNSQR(qname="example.org")))
 
@@ -130,6 +144,8 @@ def test_what_is_drawn_at_random_is_the_same_for_all():
         (IP(dst="10.0.0.1") / UDP(chksum=0), "UDP.chksum cannot be set: it is worked out"),
         (IP(dst="10.0.0.1", id=5) / TCP(), "IP.id cannot be set: it is the mark"),
         (IPv6(dst="fd00::1", fl=5) / TCP(), "IPv6.fl cannot be set: it is the mark"),
+        (IPv6(dst="fd00::1") / IPv6ExtHdrDestOpt() / TCP(), "this is IPv6/IPv6ExtHdrDestOpt/TCP"),
+        (IPv6(dst=["fe80::1%lo", "fd00::1"]) / TCP(), "dst names several links"),
         (IP(dst="10.0.0.1", len=50) / TCP(), "IP.len cannot be set"),
         (IP(dst="10.0.0.1", flags="MF") / TCP(), "IP.flags cannot have MF"),
         (IP(dst="10.0.0.1", frag=1) / TCP(), "IP.frag cannot be set"),

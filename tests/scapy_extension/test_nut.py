@@ -84,7 +84,7 @@ for command in (NUTCommand(verb="VER"), listing, NUTCommand(verb="LOGIN", ups="d
 def test_a_real_server_answers_them(make_lab):
     if not Path("/lib/nut/upsd").exists():
         pytest.skip("upsd is not installed (make lab-packages)")
-    lab = make_lab(dataclasses.replace(SMALL, open_tcp=1, open_udp=1, ups="10.50.0.40"))
+    lab = make_lab(dataclasses.replace(SMALL.with_network(open_tcp=1, open_udp=1), ups="10.50.0.40"))
     lab.up()
 
     ran = lab.run([sys.executable, "-c", SCRIPT, "10.50.0.40"], capture_output=True, text=True, timeout=30)

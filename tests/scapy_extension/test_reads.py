@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.plist import PacketList, QueryAnswer, SndRcvList
@@ -83,6 +84,20 @@ def test_what_sr_gives_can_be_read():
 
     assert (one.ip, one.state, one.rtt_ms) == ("10.0.0.2", "open", 500.0)
     assert (two.ip, two.reason) == ("10.0.0.3", "no-response")
+
+
+def test_pairs_are_in_order_of_address_whatever_its_version():
+    targets = ["fd00::2", "10.0.0.9", "fd00::1", "10.0.0.3"]
+    packets: list[Packet] = []
+    for target in targets:
+        layer, own = (IPv6, "fd00::99") if ":" in target else (IP, "10.0.0.99")
+        packets.append(layer(src=own, dst=target) / TCP(sport=5, dport=401, seq=7))
+        packets.append(layer(src=target, dst=own) / TCP(sport=401, dport=5, ack=8, flags="RA"))
+
+    found = ghost_read(packets)
+
+    assert [v.ip for v in found.verdicts] == [query.dst for query, _ in found]
+    assert {query.dst for query, _ in found} == {*targets}
 
 
 def test_other_ports_are_asked_about():

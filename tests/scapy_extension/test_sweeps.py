@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import sys
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.plist import PacketList, SndRcvList
 
 from scanner import Protocol, Reason, ScopeRefused, State, UsageError, WireError, read_capture, sweep
@@ -225,3 +227,26 @@ def test_on_a_real_network_it_finds_what_is_there(lab):
     for address, said in found.items():
         truth = lab.expected(address, Protocol.TCP)
         assert said == (truth.state, truth.reason), address
+
+
+@pytest.fixture
+def _listener():
+    """Somebody on port 401 of ::1, in the network namespace in which all tests are."""
+    try:
+        listener = socket.create_server(("::1", 401), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"no IPv6: {error}")
+    with listener:
+        yield
+
+
+@pytest.mark.lab
+@pytest.mark.usefixtures("_listener")
+def test_it_sweeps_ipv6():
+    swept = ghost_sweep(IPv6(dst="::1") / TCP(dport=[401, 402], flags="S"))
+
+    assert [(v.ip, v.port, v.state) for v in swept.verdicts] == [("::1", 401, "open"), ("::1", 402, "closed")]
+    assert [(type(query), query.dport, str(answer[TCP].flags)) for query, answer in swept] == [
+        (IPv6, 401, "SA"),
+        (IPv6, 402, "RA"),
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from scanner import sweep
 from scanner.scapy_extension.verdicts import Verdicts
 from scanner.wire.behaviours import closed_port
@@ -27,7 +29,10 @@ def test_it_sums_itself_up():
     assert repr(verdicts()) == "401/tcp  4 closed (reset)\n402/tcp  4 closed (reset)"
 
 
-def test_it_is_printed_where_standard_output_has_no_bytes(capsys):
+def test_it_is_printed_where_standard_output_takes_text_alone(monkeypatch):
+    printed = io.StringIO()
+    monkeypatch.setattr("sys.stdout", printed)
+
     verdicts().show()
 
-    assert len(capsys.readouterr().out.splitlines()) == 9
+    assert len(printed.getvalue().splitlines()) == 9
