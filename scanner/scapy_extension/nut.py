@@ -204,6 +204,14 @@ def _is_tls(data: bytes | None) -> bool:
 class _Lines(Packet):
     """A segment's lines."""
 
+    @classmethod
+    def tcp_reassemble(
+        cls, data: bytes, _metadata: dict[str, Any], _session: dict[str, Any]
+    ) -> Packet | None:
+        """Whole lines, and lists up to their end, for Scapy's TCPSession and StreamSocket."""
+        unfinished = data.startswith(b"BEGIN LIST ") and b"\nEND LIST " not in data
+        return cls(data) if data.endswith(b"\n") and not unfinished else None
+
     def mysummary(self) -> str:
         lines: list[Packet] = self.lines
         more = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
@@ -224,13 +232,6 @@ class NUT(_Lines):
         """Lines, unless they are encrypted."""
         return conf.raw_layer if _is_tls(_pkt) else cls
 
-    @classmethod
-    def tcp_reassemble(
-        cls, data: bytes, _metadata: dict[str, Any], _session: dict[str, Any]
-    ) -> Packet | None:
-        """Whole lines, for Scapy's TCPSession and StreamSocket."""
-        return cls(data) if data.endswith(b"\n") else None
-
 
 class NUTResponse(_Lines):
     """What a server says to them."""
@@ -245,14 +246,6 @@ class NUTResponse(_Lines):
     def dispatch_hook(cls, _pkt: bytes | None = None, *_args: object, **_kwargs: object) -> type[Packet]:
         """Lines, unless they are encrypted."""
         return conf.raw_layer if _is_tls(_pkt) else cls
-
-    @classmethod
-    def tcp_reassemble(
-        cls, data: bytes, _metadata: dict[str, Any], _session: dict[str, Any]
-    ) -> Packet | None:
-        """Whole lines, and lists up to their end, for Scapy's TCPSession and StreamSocket."""
-        lists = data.startswith(b"BEGIN LIST "), b"\nEND LIST " in data
-        return cls(data) if data.endswith(b"\n") and lists != (True, False) else None
 
     def answers(self, other: Packet) -> int:
         """Whether the first line here is an answer to the first command there."""
