@@ -30,7 +30,7 @@ from scanner.core.transport import TransportFlows
 from scanner.core.witness import Witness, Words
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason, UsageError
-from scanner.planning import PROBES, Path, Request, SweepPlan
+from scanner.planning import Path, Request, SweepPlan
 from scanner.probes.stock import neighbour_template, template_of
 
 LONGEST_NEIGHBOUR_WAIT = 0.3
@@ -153,7 +153,7 @@ def require_room(plan: SweepPlan) -> None:
 def _kinds(request: Request, version: int) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:
     """What is asked with one template: for each protocol, the ports that want the same payload."""
     for protocol in request.protocols:
-        probe = PROBES[protocol]
+        probe = request.probes[protocol]
         by_payload: dict[bytes, list[int]] = {}
         for port in request.ports:
             by_payload.setdefault(probe.payload(port), []).append(port)

@@ -7,7 +7,7 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scanner.contracts import Hop, Network, Probe, Sources
@@ -38,7 +38,7 @@ class Request:
     limit where many ports are asked at a rate of ours (`core.hostpace`). wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
     up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
-    find the neighbours.
+    find the neighbours. probes: what asks for each protocol.
     """
 
     targets: Hosts
@@ -54,6 +54,7 @@ class Request:
     sources: Sources = field(default_factory=Sources)
     wire: WireKind = WireKind.AUTO
     no_arp: bool = False
+    probes: Mapping[Protocol, Probe] = field(default_factory=PROBES.copy)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""

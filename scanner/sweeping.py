@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from scanner.contracts import Network, Sources, Wire, WireStatistics
+from scanner.contracts import Network, Probe, Sources, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, format_addresses, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
@@ -50,7 +50,7 @@ from scanner.flights import (
 )
 from scanner.gate import Gate
 from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict, WireKind
-from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
+from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, PROBES, Request, SweepPlan, make_plan
 from scanner.recording import Course, Recording
 from scanner.result import OnlyDecided, Result, not_open
 from scanner.wire.linux import LinuxNetwork
@@ -95,6 +95,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     no_arp: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
+    probes: Iterable[Probe] = (),
+    scope: Scope | None = None,
     network: Network | None = None,
 ) -> Sweep:
     """Plan a sweep. It runs when the `Sweep` is iterated, or its `result` asked for.
@@ -119,6 +121,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         no_arp: find no neighbours; the kernel sends, and finds them itself.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
+        probes: what asks for a protocol instead of the built-in probe; the last one for each stands.
+        scope: what may be probed; private, loopback and link-local addresses where None.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
 
     Raises:
@@ -139,8 +143,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         sources=sources_of(source_ip),
         wire=_wire(wire),
         no_arp=no_arp,
+        probes=PROBES | {probe.protocol: probe for probe in probes},
     )
-    return Sweep(request, network=network, seed=seed, evidence=evidence)
+    return Sweep(request, network=network, seed=seed, evidence=evidence, scope=scope)
 
 
 def sources_of(text: str | None) -> Sources:

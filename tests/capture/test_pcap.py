@@ -10,7 +10,6 @@ import struct
 import subprocess
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
