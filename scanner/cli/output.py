@@ -17,7 +17,7 @@ from scanner.model import GhostportError, Reason, State, UsageError
 from scanner.reporters.csv import CsvReporter
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.terminal import TerminalReporter
-from scanner.reporters.text import TextReporter, remarked, summary
+from scanner.reporters.text import TextReporter, remarked, shared_macs, summary
 from scanner.result import Choice, Result, Tally, only_open, responders
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Records:
             self._screen(result, tally)
         self.tell(summary(tally))
         self.tell(remarked(tally.notes, tally.hints))
+        self.tell(shared_macs(tally.macs))
 
     def write_conversations(self, conversations: Conversations, reading: Reading) -> None:
         """Write conversations in the place of records. Raises OutputError as `write`."""
