@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scanner import model
 from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
+from scanner.core.outcomes import Outcomes
+from scanner.core.records import Names
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -174,6 +176,9 @@ class Network(Protocol):
     def zone(self, interface: str) -> int:
         """The number of an interface, from 1. Raises UsageError where there is none of that name."""
 
+    def interface(self, zone: int) -> str:
+        """The name of the interface that has a number."""
+
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of the links this host is on."""
 
@@ -227,6 +232,14 @@ class Reporter(Protocol):
 
     def close(self) -> None:
         """Write the end and flush; the stream itself stays open."""
+
+
+@runtime_checkable
+class ColumnReporter(Reporter, Protocol):
+    """A reporter that also takes records while they are columns: many times faster where they are many."""
+
+    def write_outcomes(self, outcomes: Iterable[Outcomes], names: Names) -> None:
+        """Append records, written as `write` would write `core.records.verdicts(outcomes, names)`."""
 
 
 class ReporterFactory(Protocol):

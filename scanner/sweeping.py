@@ -324,14 +324,15 @@ class Sweep:
             hop = path.hop
             known = {} if hop.gateway is None else self._network.neighbours(hop.interface, hop.version)
             wire = self._wires[hop.interface]
-            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book))
+            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book, self.rate))
         asking = [each.flight for each in reached if each.flight is not None]
         for _ in engine.run(asking):
             self._report(asking)
         if self._stop:
             return []
         self._course.resolved = True
-        flights: list[Flight] = []
+        # They hear on: a second answer for an address may come late.
+        flights = asking.copy()
         for each in reached:
             manned = man(each)
             self._give_up_absent(manned)

@@ -71,12 +71,13 @@ class Records:
         Raises:
             OutputError: the disk is full, say. The records are on standard output instead.
         """
-        tally = result.tally()
+        # Counted as they are written; going through all of them takes as long as writing them.
         if self._target is not None:
             self._write_file(self._target, lambda stream: self._write_to(stream, result))
         if self._records_on_stdout:
             self._write_to(sys.stdout.buffer, result)
-        elif self._target is None or not self._quiet:
+        tally = result.tally()
+        if not self._records_on_stdout and (self._target is None or not self._quiet):
             sys.stdout.flush()
             self._screen(result, tally)
         self.tell(summary(tally))
@@ -117,7 +118,7 @@ class Records:
 
     def _write_to(self, stream: IO[bytes], result: Result) -> None:
         reporter = FORMATS[self._format](stream)
-        reporter.write(result.verdicts(CHOICES[self._show or "all"]))
+        result.report(reporter, CHOICES[self._show or "all"])
         reporter.close()
 
     def _screen(self, result: Result, tally: Tally) -> None:
