@@ -41,7 +41,7 @@ def network(conditions: Conditions | None = None, room: int | None = None) -> Si
 
 
 def wire_of(place: SimulatedNetwork) -> MemoryWire:
-    (hop, _), *_ = place.routes(Hosts(), None, Sources())
+    (hop, _), *_ = place.routes(Hosts(AddressSet.of([(1, 1)])), None, Sources())
     assert hop is not None
     return place.open(hop)
 
