@@ -101,7 +101,7 @@ def bearing(question: Question, rules: Rules, decoded: Decoded) -> tuple[Probes,
     else:
         told = rules.asides(decoded)
         told = told.where(question.ports[told.target_port])
-        claims = Claims.concatenate([claims, _once_each(told)])
+        claims = Claims.concatenate([claims, _first_and_last(told)])
     if question.prober is not None:
         probes = probes.take(question.prober(probes.prober))
         claims = claims.take(question.prober(claims.prober))
@@ -265,11 +265,16 @@ class RecordedTraffic:
         return int(np.count_nonzero(reply & ~genuine & ~talk))
 
 
-def _once_each(told: Claims) -> Claims:
-    """One claim of those that say the same of the same flow, as a connection's acknowledgements do."""
-    words = flow_words(told)
-    _, first = np.unique(mix((mix(words), told.sequence.astype(np.uint64))), return_index=True)
-    return told.take(np.sort(first))
+def _first_and_last(told: Claims) -> Claims:
+    """Of those that say the same of the same flow, as a connection's acknowledgements do, two.
+
+    A probe may have left in between.
+    """
+    same = mix((mix(flow_words(told)), told.sequence.astype(np.uint64)))
+    order = np.lexsort((told.times, same))
+    ends = np.ones(len(order), dtype=np.bool_)
+    ends[1:-1] = (same[order][1:-1] != same[order][:-2]) | (same[order][1:-1] != same[order][2:])
+    return told.where(ends[np.argsort(order)])
 
 
 def target_keys(packets: Probes | Claims) -> NDArray[np.uint64]:

@@ -70,14 +70,19 @@ def main(names: list[str]) -> int:
 
 
 def run(cases: list[Case], rounds: int) -> list[Contest]:
-    """All cases; labs are there as long."""
+    """All cases, or those that there was time for; labs are there as long."""
+    done: list[Contest] = []
     labs = Labs(os.environ.get("BENCH_LAB", "bench"))
     with tempfile.TemporaryDirectory() as scratch:
         try:
             ring = Ring(labs, Path(scratch))
-            return [ring.run(case, rounds=rounds, tell=tell) for case in cases]
+            for case in cases:
+                done.append(ring.run(case, rounds=rounds, tell=tell))  # noqa: PERF401 - kept if cut short
+        except (KeyboardInterrupt, SystemExit):
+            tell("cut short; what was measured is kept")
         finally:
             labs.close()
+    return done
 
 
 def without(case: Case, absent: list[str]) -> Case:

@@ -304,7 +304,7 @@ CASES = (
             Contender("ghostport", "{ghostport} read {traffic} -q -o {out}"),
             Contender("tcpdump -w", "tcpdump -r {traffic} -w {out} -Z root 'port 401'"),
             Contender(
-                "scapy PcapReader", "{python} {bench}/scapy_read.py {traffic}", most_runs=1, deadline=300.0
+                "scapy PcapReader", "{python} {bench}/scapy_read.py {traffic}", most_runs=1, deadline=60.0
             ),
         ),
         packets="traffic",

@@ -98,3 +98,30 @@ def test_the_default_rate_grows_where_replies_keep_up(prober):
     said = re.search(r"rate: up to ([\d ]+) packets/s, no loss seen", ran.out)
     assert said is not None
     assert int(said[1].replace(" ", "")) > 10_000
+
+
+A_NARROW_PATH = """
+table ip narrow {
+  chain arriving {
+    type filter hook prerouting priority -310; policy accept;
+    iifname gpv1 limit rate over 3000/second burst 100 packets drop
+  }
+}
+"""
+
+
+def test_a_narrow_path_is_not_flooded(limited):
+    """A third of the rate at the start gets through: the sweep slows down, and misses nobody."""
+    namespaces.nft(limited.lab.target, A_NARROW_PATH)
+
+    ran = limited.ghostport(
+        "sweep", "10.50.0.0/23", "--tcp", "-p", "401-416", "-v", "--format", "jsonl", "-o", "-",
+    )  # fmt: skip
+
+    assert ran.code == 0
+    truth = Counter(
+        limited.lab.expected(record["ip"], Protocol.TCP, record["port"]).state for record in ran.records
+    )
+    assert states(ran.records) == truth
+    assert truth[State.OPEN] > 0
+    assert re.search(r"% of tries lost, halved \d+ times?\n", ran.err)
