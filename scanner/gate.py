@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Batch, Sent, Wire
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Batch, Conversation, Hop, Network, Sent, Wire
 from scanner.core.addresses import AddressSet
 from scanner.core.scope import Scope
+from scanner.core.targets import parse_target
 from scanner.model import ScopeRefused
 
 _DESTINATION = {ETHERTYPE_IPV4: 16, ETHERTYPE_ARP: 24}
@@ -47,6 +48,16 @@ class Gate:
             msg = "outside the scope: a packet was stopped at the gate"
             raise ScopeRefused(msg)
         return wire.send(batch)
+
+    def connect(self, network: Network, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
+        """Connect to a permitted address.
+
+        Raises:
+            ScopeRefused: nothing may go there. Nothing has left.
+            OSError: as `Network.connect`.
+        """
+        self._scope.check(parse_target(address))
+        return network.connect(hop, address, port, seconds)
 
 
 def _refuse_options(packets: NDArray[np.uint8]) -> None:

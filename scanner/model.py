@@ -74,6 +74,21 @@ class Superseded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time: str
 
 
+class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    r"""What an identifier found out about the service on an open port.
+
+    name: the protocol, in the word that IANA or nmap has for it ("nut", "ssh"), or "unknown". product and
+    version: as far as the service says. confidence: from 0 to 1, how sure that is. evidence: what the
+    service sent, as text; bytes that are not UTF-8 as `\x80`. All of it comes from the network.
+    """
+
+    name: str
+    product: str | None = None
+    version: str | None = None
+    confidence: float
+    evidence: str = ""
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The record of one target: what is written, printed and handed to library users.
 
@@ -83,6 +98,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     probes that left for this target. `time` is ISO 8601 in UTC: of the deciding reply,
     else of the last probe, else None.
 
+    `service` is what an identifier made of an open port, None where none was asked or none knew.
     `note` is what else the packets betray, and no state: "open-inferred" where the prober's own reset or
     acknowledgement shows that a SYN/ACK came which was not captured. `hint` says why there may be no reply.
     `superseded` are replies that said less, in order of time: a refusal before an accept.
@@ -98,7 +114,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     responder: str | None = None
     tries: int = 0
     time: str | None = None
-    service: dict[str, str] | None = None
+    service: Service | None = None
     note: str | None = None
     hint: str | None = None
     superseded: tuple[Superseded, ...] | None = None

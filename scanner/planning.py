@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from scanner.contracts import Hop, Network, Probe
 from scanner.core.addresses import AddressSet, format_address
 from scanner.core.scope import Scope
+from scanner.core.targets import parse_target
 from scanner.model import Protocol, UsageError
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
@@ -89,6 +90,14 @@ class SweepPlan:
         """Probes of the first round."""
         kinds = len(self.request.ports) * len(self.request.protocols)
         return sum(path.addresses.size for path in self.paths) * kinds
+
+    def hop_to(self, address: str) -> Hop:
+        """How an address is reached. Raises UsageError where no path leads there."""
+        wanted = parse_target(address)
+        for path in self.paths:
+            if path.addresses & wanted:
+                return path.hop
+        raise UsageError(f"no path leads to {address}")
 
     @property
     def next_hops(self) -> AddressSet:

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from scanner.core.addresses import format_addresses
 from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
-from scanner.model import REASONS, Kind, Verdict
+from scanner.model import REASONS, Kind, Protocol, Service, State, Verdict
 
 
 class Tally(Counter[Kind]):
@@ -65,10 +66,12 @@ class Result:
         unfinished: int,
         forged: int,
         names: Names = format_addresses,
+        services: Mapping[tuple[str, int], Service] | None = None,
     ) -> None:
-        """`names`: texts of the sources' addresses."""
+        """`names`: texts of the sources' addresses. `services`: of open TCP ports, by address and port."""
         self._sources = sources
         self._names = names
+        self._services = services or {}
         self.complete = complete
         self.unfinished = unfinished
         self.forged = forged
@@ -80,7 +83,14 @@ class Result:
     def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
         """The records whose outcomes are chosen, by address, protocol and port."""
         for outcomes in in_address_order(self._sources):
-            yield from verdicts(choice(outcomes) if choice else outcomes, self._names)
+            records = verdicts(choice(outcomes) if choice else outcomes, self._names)
+            yield from map(self._served, records) if self._services else records
+
+    def _served(self, verdict: Verdict) -> Verdict:
+        if verdict.state is not State.OPEN or verdict.proto is not Protocol.TCP:
+            return verdict
+        service = self._services.get((verdict.ip, verdict.port))
+        return verdict if service is None else structs.replace(verdict, service=service)
 
     def open(self) -> list[Verdict]:
         """The records of open ports."""

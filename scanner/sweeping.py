@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scanner.contracts import Network, Wire, WireStatistics
+from scanner.contracts import Conversation, Frames, Network, Sent, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
@@ -32,14 +34,20 @@ from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
-from scanner.engine import Engine, Flight, Heard, Traffic
+from scanner.engine import Engine, Flight, Heard, Recorder, Traffic
 from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach
 from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict
+from scanner.model import CaptureError, Protocol, Reason, Service, UsageError, Verdict
 from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
+from scanner.plugins.audience import Audience
 from scanner.recording import Course, Recording
-from scanner.result import OnlyDecided, Result, not_open
+from scanner.reporters import pieces
+from scanner.result import OnlyDecided, Result, not_open, only_open
 from scanner.wire.linux import LinuxNetwork
+
+if TYPE_CHECKING:
+    from scanner.plugins.registry import Plugins
+    from scanner.plugins.sinks import Sinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     source_ip: str | None = None,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
+    identify: bool = False,
+    plugins: Plugins | None = None,
     network: Network | None = None,
 ) -> Sweep:
     """Plan a sweep. It runs when the `Sweep` is iterated, or its `result` asked for.
@@ -94,6 +104,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         source_ip: leave from this address of ours; the route's own where None.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
+        identify: connect to open TCP ports, when all are found, to learn which service each is.
+        plugins: whose hooks are told of the sweep, and whose identifiers are asked, besides the built-in
+            ones; `scanner.plugins.Plugins()` are those that are installed.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
 
     Raises:
@@ -110,7 +123,14 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         interface=interface,
         source=None if source_ip is None else parse_address(source_ip),
     )
-    return Sweep(request, network=network or LinuxNetwork(), seed=seed, evidence=evidence)
+    return Sweep(
+        request,
+        network=network or LinuxNetwork(),
+        seed=seed,
+        evidence=evidence,
+        identify=identify,
+        plugins=plugins,
+    )
 
 
 def _parsed(texts: str | Iterable[str]) -> AddressSet:
@@ -131,6 +151,7 @@ class Sweep:
 
     plan: who will be asked, along which path. watch: called with the progress now and then, where set.
     evidence_error: what ended the evidence early, if something did.
+    sinks: where evidence goes besides, if set. unidentified: open ports that there was no time to identify.
     """
 
     def __init__(
@@ -141,16 +162,24 @@ class Sweep:
         seed: int | None = None,
         evidence: str | PathLike[str] | None = None,
         scope: Scope | None = None,
+        identify: bool = False,
+        plugins: Plugins | None = None,
     ) -> None:
         """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
         self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
+        self.sinks: Sinks | None = None
+        self.unidentified = 0
         self._network = network
         self._secrets = Secrets(
             seed=secrets.randbits(63) if seed is None else seed, key=secrets.token_bytes(KEY_BYTES)
         )
         self._evidence_path = evidence
+        self._identify = identify
+        self._plugins = plugins
+        self._audience = Audience(plugins)
+        self._services: dict[tuple[str, int], Service] = {}
         self._wires: dict[str, Wire] = {}
         self._lanes: list[Lane] = []
         self._absent: list[Absent] = []
@@ -190,12 +219,23 @@ class Sweep:
         Raises:
             WireError: the wire failed. `result` then has what was learnt.
         """
+        try:
+            for verdict in self._finals():
+                self._audience.final([verdict])
+                yield verdict
+        finally:
+            self._ended()
+
+    def _finals(self) -> Iterator[Verdict]:
         for heard in self._run():
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
-            if isinstance(heard.lane, Lane) and len(tasks):
+            if isinstance(heard.lane, Lane) and len(tasks) and not self._identify:
                 yield from verdicts(heard.lane.outcomes_of(tasks))
-        yield from self.result().verdicts(not_open)
+        result = self._found()
+        if self._identify:
+            yield from result.verdicts(only_open)
+        yield from result.verdicts(not_open)
 
     def result(self) -> Result:
         """Run the sweep to its end, unless it has, and give the whole result.
@@ -204,8 +244,17 @@ class Sweep:
             WireError: the wire failed; called again, it gives what was learnt.
         """
         if not self._begun:
-            for _ in self._run():
-                pass
+            try:
+                for _ in self._run():
+                    pass
+                if self._audience.wants_verdicts:
+                    for piece in pieces(self._found()):
+                        self._audience.final(piece)
+            finally:
+                self._ended()
+        return self._found()
+
+    def _found(self) -> Result:
         decided = sum(lane.answered for lane in self._lanes) + sum(source.size for source in self._absent)
         sources: list[OutcomeSource] = [*self._lanes, *self._absent]
         complete = self._course.complete
@@ -216,7 +265,12 @@ class Sweep:
             complete=complete,
             unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
+            services=self._services,
         )
+
+    def _ended(self) -> None:
+        seconds = (self._network.clock.wall() - self._course.started) / 1e9
+        self._audience.ended(complete=self._course.complete, probes=self._traffic.probes, seconds=seconds)
 
     def _run(self) -> Iterator[Heard]:
         if self._begun:
@@ -225,6 +279,8 @@ class Sweep:
         self._begun = True
         course, clock = self._course, self._network.clock
         course.started = clock.wall()
+        request = self.plan.request
+        self._audience.started(self.targets, request.ports, request.protocols)
         with ExitStack() as closing:
             closing.callback(self._close_wires)
             longest = longest_packet(self.plan.request)
@@ -235,11 +291,13 @@ class Sweep:
             recording = self._record()
             if recording is not None:
                 closing.callback(self._conclude, recording)
+            if self.sinks is not None:
+                closing.callback(self.sinks.close)
             engine = Engine(
                 gate=Gate(self.plan.scope, self.plan.next_hops),
                 clock=clock,
                 bucket=TokenBucket(self.plan.request.rate),
-                record=None if recording is None else recording.write,
+                record=self._recorder(recording),
                 stopped=lambda: self._stop,
             )
             self._traffic = engine.traffic
@@ -252,6 +310,37 @@ class Sweep:
                     yield heard
             course.complete = not self._stop
             self._report(flights)
+        if self._identify and course.complete:
+            self._find_services()
+
+    def _recorder(self, recording: Recording | None) -> Recorder | None:
+        """Where evidence goes: a capture, sinks, both or nowhere."""
+        sinks = self.sinks
+        if recording is None or sinks is None:
+            return sinks.write if sinks else recording.write if recording else None
+
+        def record(sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+            recording.write(sent, frames, replies)
+            sinks.write(sent, frames, replies)
+
+        return record
+
+    def _find_services(self) -> None:
+        """Ask open TCP ports who they are, once the sweep's own packets are through."""
+        from scanner.identifying import identify  # noqa: PLC0415 - for those who identify
+        from scanner.plugins.registry import Plugins  # noqa: PLC0415 - pluggy
+
+        gate = Gate(self.plan.scope, self.plan.next_hops)
+
+        def converse(address: str, port: int, seconds: float) -> Conversation:
+            hop = self.plan.hop_to(address)
+            return gate.connect(self._network, hop, address, port, seconds)
+
+        opened = [(v.ip, v.port) for v in self._found().verdicts(only_open) if v.proto is Protocol.TCP]
+        found = identify(
+            opened, converse, self._plugins or Plugins(load_installed=False), stopped=lambda: self._stop
+        )
+        self._services, self.unidentified = found.services, found.left
 
     def _record(self) -> Recording | None:
         if self._evidence_path is None:
@@ -293,6 +382,7 @@ class Sweep:
             self._absent.append(absent(addresses, why, dict.fromkeys(request.protocols, request.ports)))
 
     def _report(self, flights: list[Flight]) -> None:
+        self._audience.sent(self._traffic.probes)
         if self.watch is None:
             return
         now = self._network.clock.steady()

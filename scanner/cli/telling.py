@@ -99,6 +99,17 @@ def unfinished(result: Result) -> str:
     return f"cut short: {_several(result.unfinished, 'target')} {have} no verdict"
 
 
+def sink_failed(name: str) -> str:
+    """That a sink did not take all of the evidence, as a fault."""
+    return f"evidence sink {name}: did not take everything; the evidence there is incomplete"
+
+
+def unidentified(count: int) -> str:
+    """That there was no time to identify all services, as a fault."""
+    was = "was" if count == 1 else "were"
+    return f"cut short: {_several(count, 'open port')} {was} not identified"
+
+
 def about_evidence(path: str) -> Iterator[str]:
     """Where the evidence lies."""
     yield f"evidence: {path}, its plan: {path}.json; read it back with: ghostport read {path}"

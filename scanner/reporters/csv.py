@@ -14,8 +14,9 @@ from typing import IO
 
 import msgspec
 
-from scanner.model import ProberVerdict, Verdict
-from scanner.reporters import encodable, pieces, write_all
+from scanner.contracts import Format
+from scanner.model import ProberVerdict, Service, Verdict
+from scanner.reporters import encodable_service, pieces, write_all
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -49,6 +50,14 @@ class CsvReporter:
         write_all(self._stream, text.getvalue().encode())
 
 
+CSV = Format(name="csv", summary="comma-separated values with a header", reporter=CsvReporter, suffix=".csv")
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (CSV,)
+
+
 def _row(verdict: Verdict) -> tuple[object, ...]:
     return (
         _cell(verdict.ip),
@@ -74,7 +83,6 @@ def _cell(text: str | None) -> str | None:
     return f"'{text}" if text and text.startswith(_FORMULA) else text
 
 
-def _json(service: dict[str, str]) -> str:
+def _json(service: Service) -> str:
     """Begins with a brace, so that it is no formula."""
-    texts = {encodable(key): encodable(value) for key, value in service.items()}
-    return msgspec.json.encode(texts).decode()
+    return msgspec.json.encode(encodable_service(service)).decode()

@@ -7,8 +7,9 @@ from typing import IO
 
 import msgspec
 
+from scanner.contracts import Format
 from scanner.model import Verdict
-from scanner.reporters import encodable, pieces, write_all
+from scanner.reporters import encodable_service, pieces, write_all
 
 
 class JsonlReporter:
@@ -32,9 +33,21 @@ class JsonlReporter:
         self._stream.flush()
 
 
+JSONL = Format(
+    name="jsonl",
+    summary="a record a line as JSON, absent facts null",
+    reporter=JsonlReporter,
+    suffix=".jsonl",
+)
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (JSONL,)
+
+
 def _encodable(verdict: Verdict) -> Verdict:
     """The same record; what a service said of itself in text that UTF-8 can hold."""
     if verdict.service is None:
         return verdict
-    service = {encodable(key): encodable(value) for key, value in verdict.service.items()}
-    return msgspec.structs.replace(verdict, service=service)
+    return msgspec.structs.replace(verdict, service=encodable_service(verdict.service))

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from scanner.contracts import Format
 from scanner.model import State, Verdict
 from scanner.reporters import write_all
 from scanner.reporters.text import ABSENT, HEADINGS, cells, escape, remarks, thousands
@@ -76,6 +77,18 @@ class TerminalReporter:
         for line in _footnotes(self._rows):
             console.print(Text(line, style="dim"))
         return drawn.getvalue()
+
+
+TERMINAL = Format(
+    name="terminal",
+    summary="a coloured table of the first 1000 records, as wide as the terminal",
+    reporter=TerminalReporter,
+)
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (TERMINAL,)
 
 
 def _footnotes(verdicts: list[Verdict]) -> Iterator[str]:

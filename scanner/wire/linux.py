@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scanner.contracts import Clock, Hop, Wire
-from scanner.core.addresses import AddressSet
+from scanner.contracts import Clock, Conversation, Hop, Wire
+from scanner.core.addresses import AddressSet, format_address
 from scanner.wire.clock import SystemClock
 from scanner.wire.ip_command import Runner, run_ip
 from scanner.wire.neighbours import parse_neighbours
@@ -51,3 +51,9 @@ class LinuxNetwork:
         """
         blocks = min(RingOptions().blocks, max(_LEAST_BLOCKS, packets))
         return open_wire(hop, RingOptions(blocks=blocks), longest)
+
+    def connect(self, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
+        """A TCP socket; see `scanner.wire.conversation.connect`."""
+        from scanner.wire.conversation import connect  # noqa: PLC0415 - for those who identify
+
+        return connect(hop, address, port, seconds, format_address(hop.source))
