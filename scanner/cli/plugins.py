@@ -132,12 +132,13 @@ def _kept_from_speaking() -> Iterator[None]:
 
     before = sys.stdout, sys.stderr
     lines: Counter[str] = Counter()
-    sys.stdout, sys.stderr = (_Guarded(stream, before[1], lines, speaker) for stream in before)
+    guarded = [_Guarded(stream, before[1], lines, speaker) for stream in before]
+    sys.stdout, sys.stderr = guarded
     try:
         yield
     finally:
-        for stream in before:
-            stream.flush()
+        for stream in guarded:
+            stream.settle()
         sys.stdout, sys.stderr = before
 
 
@@ -165,10 +166,19 @@ class _Guarded(io.TextIOBase):
         *whole, rest = (self._begun.get(plugin, "") + text).split("\n")
         self._begun[plugin] = rest[-4096:]
         for line in whole:
-            self._lines[plugin] += 1
-            if line and self._lines[plugin] <= _MOST_LINES:
-                self._errors.write(f"plugin {plugin} says: {escape(line)}\n")
+            self._quote(plugin, line)
         return len(text)
+
+    def settle(self) -> None:
+        """Quote what plugins began to say, and flush."""
+        for plugin, rest in self._begun.items():
+            self._quote(plugin, rest)
+        self._stream.flush()
+
+    def _quote(self, plugin: str, line: str) -> None:
+        self._lines[plugin] += 1
+        if line and self._lines[plugin] <= _MOST_LINES:
+            self._errors.write(f"plugin {plugin} says: {escape(line)}\n")
 
     @property
     def buffer(self) -> IO[bytes]:

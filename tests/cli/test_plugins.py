@@ -14,6 +14,7 @@ from scanner.plugins import registry
 
 PREAMBLE = """
 import sys, time
+from pathlib import Path
 from scanner.contracts import *
 from scanner.model import *
 """
@@ -67,7 +68,10 @@ def test_one_that_does_not_fit_is_refused(ghostport, plugin):
 
 
 def test_help_and_a_plain_sweep_do_not_wait_for_pluggy():
-    code = "import sys\nfrom scanner.cli import main\ntry: main({!r})\nexcept SystemExit: pass\nprint('pluggy' in sys.modules)"
+    code = (
+        "import sys\nfrom scanner.cli import main\n"
+        "try: main({!r})\nexcept SystemExit: print('pluggy' in sys.modules)"
+    )
     for words in (["--help"], ["sweep", "--help"]):
         ran = subprocess.run(
             [sys.executable, "-c", code.format(words)], capture_output=True, text=True, check=True
@@ -197,7 +201,7 @@ def test_a_format_that_there_is_none_of(ghostport):
 SINK = """
 class Sink:
     def write(self, frames, *, sent): ACT
-    def close(self): open(WHERE, "w").write("closed")
+    def close(self): Path(WHERE).write_text("closed")
 def ghostport_evidence_sinks():
     return [EvidenceSink(name="sink", summary="", open=lambda where: Sink())]
 """
