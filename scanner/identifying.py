@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -107,10 +107,10 @@ def identify(
         total: seconds that all of it may take.
         at_once: connections at a time.
     """
-    identifiers = plugins.all(Identifier)
     work = _Work()
+    by_port = {port: _in_order(plugins, port) for port in {port for _, port in targets}}
     for target in targets:
-        work.jobs.put(_Job(target, _in_order(identifiers, target[1])))
+        work.jobs.put(_Job(target, list(by_port[target[1]])))
     for _ in range(min(at_once, len(targets))):
         _hire(work, converse, plugins, conversation)
     services: dict[Target, Service] = {}
@@ -133,10 +133,10 @@ def identify(
     return Identified(services, asked, len(targets) - asked)
 
 
-def _in_order(identifiers: Iterable[Identifier], port: int) -> list[Identifier]:
-    """Those who know the port first; those who know others only, not at all."""
-    listed = [each for each in identifiers if not each.ports or port in each.ports]
-    return sorted(listed, key=lambda each: not each.ports)
+def _in_order(plugins: Plugins, port: int) -> list[Identifier]:
+    """Those who know the port first, others' before the built-in ones; who knows other ports, not at all."""
+    listed = [each for each in plugins.all(Identifier) if not each.ports or port in each.ports]
+    return sorted(listed, key=lambda each: (not each.ports, plugins.owner(each).worker is None))
 
 
 def _hire(work: _Work, converse: Converse, plugins: Plugins, conversation: float) -> None:

@@ -35,6 +35,18 @@ def commands() -> list[tuple[str, str]]:
     ]
 
 
+def files() -> dict[str, str]:
+    """Each file that is shown, by its name, which the words before it end with."""
+    return dict(
+        re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    )
+
+
+def scripts() -> list[str]:
+    """The other blocks of Python: each runs as it stands."""
+    return [code for code in blocks("python") if code not in files().values()]
+
+
 def masked(output: str) -> list[str]:
     for pattern, replacement in MASKS:
         output = "\n".join(re.sub(pattern, replacement, line).strip() for line in output.splitlines())
@@ -46,6 +58,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     recorded = README.parent / "pcaps" / "refused-then-open" / "capture.pcap"
     (folder / "refused-then-open.pcap").symlink_to(recorded)
+    for name, code in files().items():
+        (folder / name).write_text(code)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def call(command: str) -> str:
@@ -62,10 +76,10 @@ def run(tmp_path_factory):
 @pytest.mark.lab
 def test_examples_come_out_as_shown(run):
     shown = commands()
-    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read"]
+    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read", "lab"]
     for command, output in shown:
         assert masked(run(command)) == masked(output), command
-    for code in blocks("python"):
+    for code in scripts():
         printed = run(f"ghostport lab exec -- python -c {shlex.quote(code)}")
         assert printed.splitlines()[0] == "10.50.4.1 open syn-ack"
 

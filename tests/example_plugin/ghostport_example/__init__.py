@@ -1,0 +1,18 @@
+"""What the plugin brings: functions named after hooks, and nothing else that ghostport looks at."""
+
+from __future__ import annotations
+
+from scanner.contracts import Format, Identifier
+
+from .echo import ECHO
+from .tally import TALLY
+
+
+def ghostport_identifiers() -> list[Identifier]:
+    """One for a protocol of our own."""
+    return [ECHO]
+
+
+def ghostport_reporters() -> list[Format]:
+    """One that counts."""
+    return [TALLY]
