@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scanner import model
 from scanner.core.addresses import AddressSet
+from scanner.core.hosts import Hosts
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -32,11 +33,13 @@ class Batch:
     packets: `(N, L)` uint8, network-layer packets (an IPv4 datagram, an ARP body), no link header.
     ethertype: what they are, for wires with a link layer.
     next_hops: `(6,)` uint8 for all, `(N, 6)` for each, or None on a wire without a link layer.
+    zone: number of the interface, which link-local addresses are of.
     """
 
     packets: NDArray[np.uint8]
     ethertype: int = ETHERTYPE_IPV4
     next_hops: NDArray[np.uint8] | None = None
+    zone: int = 0
 
     def __len__(self) -> int:
         return len(self.packets)
@@ -66,6 +69,7 @@ class Frames:
     original_lengths: `(N,)` int64, bytes on the wire (never less than `lengths`).
     times: `(N,)` int64 nanoseconds, wall clock.
     link_type: LINKTYPE_ value of https://www.tcpdump.org/linktypes.html, one for all.
+    interface: name of the interface they were captured on, where a file tells; one for all.
     """
 
     buffer: NDArray[np.uint8]
@@ -74,6 +78,7 @@ class Frames:
     original_lengths: NDArray[np.int64]
     times: NDArray[np.int64]
     link_type: int
+    interface: str | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -141,6 +146,14 @@ class Hop:
     version: int = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Addresses of ours that probes are to leave from, by version of IP; None leaves it to the routes."""
+
+    ipv4: int | None = None
+    ipv6: int | None = None
+
+
 class Network(Protocol):
     """Where a sweep takes place: the machine's own network, or a simulated one."""
 
@@ -149,18 +162,21 @@ class Network(Protocol):
         """Its time."""
 
     def routes(
-        self, targets: AddressSet, interface: str | None, source: int | None
-    ) -> list[tuple[Hop | None, AddressSet]]:
+        self, targets: Hosts, interface: str | None, sources: Sources
+    ) -> list[tuple[Hop | None, Hosts]]:
         """Divide targets by how they are reached; None: no route.
 
-        Raises UsageError where there is no such interface, or the source is not an address of ours.
+        Raises UsageError where there is no such interface, or a source is not an address of ours.
         """
+
+    def zone(self, interface: str) -> int:
+        """The number of an interface, from 1. Raises UsageError where there is none of that name."""
 
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of the links this host is on."""
 
-    def neighbours(self, interface: str) -> dict[int, bytes]:
-        """Hardware addresses that are known already."""
+    def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
+        """Hardware addresses that are known already, by address."""
 
     def open(self, hop: Hop, packets: int, longest: int) -> Wire:
         """A wire on the hop's interface, for so many packets a round, of up to `longest` bytes.

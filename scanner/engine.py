@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
-from scanner.core.arplane import ArpLane
+from scanner.core.book import AddressBook
 from scanner.core.decode import decode_untrusted
 from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
+from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.pacing import TokenBucket
 from scanner.core.rules import Rules
 from scanner.gate import Gate
@@ -37,19 +38,21 @@ class Flight:
     """A lane on its wire.
 
     next_hops: `(6,)` uint8, the gateway; `(addresses, 6)`, each target's own; None without a link layer.
+    zone: number of the interface.
     """
 
-    lane: Lane | ArpLane
+    lane: Lane | NeighbourLane
     wire: Wire
     ethertype: int = ETHERTYPE_IPV4
     next_hops: NDArray[np.uint8] | None = None
+    zone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
     """Replies that changed verdicts of a lane."""
 
-    lane: Lane | ArpLane
+    lane: Lane | NeighbourLane
     replies: Replies
 
 
@@ -62,8 +65,8 @@ class Traffic:
     unread: Counter[str] = field(default_factory=Counter)
 
 
-Recorder = Callable[[Sent | None, Frames, NDArray[np.int64]], None]
-"""Takes a batch that left (or None), frames that came in, and which of them are replies."""
+Recorder = Callable[[Wire, Sent | None, Frames, NDArray[np.int64]], None]
+"""Takes a wire, a batch that left over it (or None), frames that came in, and which of them are replies."""
 
 
 class Engine:
@@ -77,13 +80,19 @@ class Engine:
         bucket: TokenBucket,
         record: Recorder | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        book: AddressBook | None = None,
     ) -> None:
-        """`record`: where evidence goes. `stopped`: asked in every turn; True ends the run early."""
+        """Ready to run.
+
+        record: where evidence goes. book: where IPv6 addresses have their numbers, None where none is asked.
+        stopped: asked in every turn; True ends the run early.
+        """
         self._gate = gate
         self._clock = clock
         self._bucket = bucket
         self._record = record
         self._stopped = stopped
+        self._book = book
         self._rules = Rules()
         self.traffic = Traffic()
 
@@ -129,9 +138,9 @@ class Engine:
         if selection is None:
             return None
         hops = flight.next_hops
-        if hops is not None and hops.ndim > 1 and isinstance(lane, Lane):
-            hops = hops[selection.tasks // len(lane.flows.ports)]
-        sent = self._gate.send(flight.wire, Batch(lane.stamp(selection), flight.ethertype, hops))
+        if hops is not None and hops.ndim > 1:
+            hops = hops[lane.places(selection.tasks)]
+        sent = self._gate.send(flight.wire, Batch(lane.stamp(selection), flight.ethertype, hops, flight.zone))
         lane.schedule.sent(selection, sent.times, self._clock.steady())
         self._bucket.take(len(sent.times))
         self.traffic.probes += len(sent.times)
@@ -154,8 +163,15 @@ class Engine:
         heard: list[Heard] = []
         if len(frames):
             self.traffic.frames += len(frames)
+            zone = max((flight.zone for flight in flights if flight.wire is wire), default=0)
             decoded = decode_untrusted(
-                frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type
+                frames.buffer,
+                frames.starts,
+                frames.lengths,
+                frames.times,
+                frames.link_type,
+                self._book,
+                zone,
             )
             self.traffic.unread.update(decoded.unread)
             claims = self._rules.claims(decoded)
@@ -168,7 +184,7 @@ class Engine:
                         heard.append(Heard(flight.lane, changed))
             replies = np.concatenate(named)
         if self._record is not None and (sent is not None or len(replies)):
-            self._record(sent, frames, np.unique(replies))
+            self._record(wire, sent, frames, np.unique(replies))
         return heard
 
 

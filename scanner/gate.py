@@ -9,23 +9,48 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Batch, Conversation, Hop, Network, Sent, Wire
+from scanner.contracts import (
+    ETHERTYPE_ARP,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    Batch,
+    Conversation,
+    Hop,
+    Network,
+    Sent,
+    Wire,
+)
 from scanner.core.addresses import AddressSet
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Halves, Ipv6Set, high_in_zone
+from scanner.core.packets import ICMPV6, NEIGHBOUR_SOLICITATION, TCP, UDP
 from scanner.core.scope import Scope
-from scanner.core.targets import parse_target
+from scanner.core.targets import parse_targets
 from scanner.model import ScopeRefused
-
-_DESTINATION = {ETHERTYPE_IPV4: 16, ETHERTYPE_ARP: 24}
-"""Where the address asked sits: RFC 791, 3.1 and RFC 826."""
 
 _NO_OPTIONS = 0x45
 """IPv4's first byte: version 4, a header of five words."""
 
+_IPV6 = 6
+
+_IPV4_DESTINATION, _ARP_TARGET, _IPV6_DESTINATION = 16, 24, 24
+"""Where the address asked sits: RFC 791, 3.1; RFC 826; RFC 8200, 3."""
+
+_NEXT_HEADER, _IPV6_HEADER = 6, 40
+_PLAIN = (TCP, UDP, ICMPV6, 132)
+"""What an IPv6 header may be followed by: transports, SCTP (132) among them."""
+_SOLICITED = 48
+"""Where a neighbour solicitation names whom it asks for (RFC 4861, 4.3)."""
+
+_SOLICITED_NODE = (0xFF02 << 48, 0x1_FF00_0000)
+"""The address that a solicitation goes to, with the last 24 bits of the one asked for (RFC 4291, 2.7.1)."""
+_LAST_BITS = np.uint64(0xFF_FFFF)
+
 
 class Gate:
-    """Lets packets to permitted addresses out; ARP may ask for this host's own next hops besides."""
+    """Lets packets to permitted addresses out; who asks for hardware addresses may ask for next hops too."""
 
-    def __init__(self, scope: Scope, next_hops: AddressSet) -> None:
+    def __init__(self, scope: Scope, next_hops: Hosts) -> None:
         """`next_hops`: gateways that the kernel's routes name for the targets."""
         self._scope = scope
         self._next_hops = next_hops
@@ -37,14 +62,11 @@ class Gate:
             ScopeRefused: a packet is addressed to where nothing may go. Nothing has left.
             WireError: as `Wire.send`.
         """
-        destinations = _destinations(batch)
-        if batch.ethertype == ETHERTYPE_IPV4:
-            _refuse_options(batch.packets)
-        permitted = self._scope.permits(destinations)
-        if batch.ethertype == ETHERTYPE_ARP:
-            permitted |= self._next_hops.contains(destinations)
-        if not permitted.all():
-            self._scope.check(AddressSet.from_addresses(destinations[~permitted]))
+        refused = (
+            self._refused_ipv6(batch) if batch.ethertype == ETHERTYPE_IPV6 else self._refused_ipv4(batch)
+        )
+        if refused:
+            self._scope.check(refused)
             msg = "outside the scope: a packet was stopped at the gate"
             raise ScopeRefused(msg)
         return wire.send(batch)
@@ -56,20 +78,70 @@ class Gate:
             ScopeRefused: nothing may go there. Nothing has left.
             OSError: as `Network.connect`.
         """
-        self._scope.check(parse_target(address))
+        self._scope.check(parse_targets([address], network.zone))
         return network.connect(hop, address, port, seconds)
 
+    def _refused_ipv4(self, batch: Batch) -> Hosts:
+        packets = batch.packets
+        if batch.ethertype == ETHERTYPE_ARP:
+            destinations = _address(batch, _ARP_TARGET)
+            permitted = self._scope.permits(destinations) | self._next_hops.ipv4.contains(destinations)
+        else:
+            if batch.ethertype != ETHERTYPE_IPV4:
+                raise _unread(batch)
+            destinations = _address(batch, _IPV4_DESTINATION)
+            # IPv4 options may name further destinations (source routes, RFC 791, 3.1).
+            if (packets[:, 0] != _NO_OPTIONS).any():
+                msg = "outside the scope: IPv4 options may route a packet to other addresses than it names"
+                raise ScopeRefused(msg)
+            permitted = self._scope.permits(destinations)
+        return Hosts() if permitted.all() else Hosts(AddressSet.from_addresses(destinations[~permitted]))
 
-def _refuse_options(packets: NDArray[np.uint8]) -> None:
-    """IPv4 options may name further destinations (source routes, RFC 791, 3.1): such packets stay here."""
-    if (packets[:, 0] != _NO_OPTIONS).any():
-        msg = "outside the scope: IPv4 options may route a packet to other addresses than it names"
-        raise ScopeRefused(msg)
+    def _refused_ipv6(self, batch: Batch) -> Hosts:
+        high, low = _halves(batch, _IPV6_DESTINATION)
+        if (batch.packets[:, 0] >> 4 != _IPV6).any():
+            raise _unread(batch)
+        next_header = batch.packets[:, _NEXT_HEADER]
+        # Extension headers may name further destinations (routing headers, RFC 8200, 4.4).
+        if not np.isin(next_header, _PLAIN).all():
+            msg = "outside the scope: IPv6 extension headers may route a packet elsewhere than it names"
+            raise ScopeRefused(msg)
+        permitted = self._scope.permits_ipv6(high, low)
+        if not permitted.all() and _solicits(batch):
+            asked_high, asked_low = _halves(batch, _SOLICITED)
+            asked = self._scope.permits_ipv6(asked_high, asked_low)
+            asked |= self._next_hops.ipv6.contains(asked_high, asked_low)
+            group_high, group_low = (np.uint64(half) for half in _SOLICITED_NODE)
+            permitted = asked & (high == group_high) & (low == group_low | asked_low & _LAST_BITS)
+            high, low = asked_high, asked_low
+        return (
+            Hosts() if permitted.all() else Hosts(ipv6=Ipv6Set.from_halves(high[~permitted], low[~permitted]))
+        )
 
 
-def _destinations(batch: Batch) -> NDArray[np.uint32]:
-    offset = _DESTINATION.get(batch.ethertype)
-    if offset is None or batch.packets.shape[1] < offset + 4:
-        msg = f"outside the scope: packets of EtherType {batch.ethertype:#06x} name no address to ask about"
-        raise ScopeRefused(msg)
+def _solicits(batch: Batch) -> bool:
+    """Whether all packets are neighbour solicitations."""
+    packets = batch.packets
+    if packets.shape[1] < _SOLICITED + 16:
+        return False
+    kinds = (packets[:, _NEXT_HEADER] == ICMPV6) & (packets[:, _IPV6_HEADER] == NEIGHBOUR_SOLICITATION)
+    return bool(kinds.all())
+
+
+def _address(batch: Batch, offset: int) -> NDArray[np.uint32]:
+    if batch.packets.shape[1] < offset + 4:
+        raise _unread(batch)
     return np.ascontiguousarray(batch.packets[:, offset : offset + 4]).view(">u4")[:, 0].astype(np.uint32)
+
+
+def _halves(batch: Batch, offset: int) -> tuple[Halves, Halves]:
+    if batch.packets.shape[1] < _IPV6_HEADER:
+        raise _unread(batch)
+    words = np.ascontiguousarray(batch.packets[:, offset : offset + 16]).view(">u8").astype(np.uint64)
+    return high_in_zone(words[:, 0], batch.zone), words[:, 1]
+
+
+def _unread(batch: Batch) -> ScopeRefused:
+    return ScopeRefused(
+        f"outside the scope: packets of EtherType {batch.ethertype:#06x} name no address to ask about"
+    )

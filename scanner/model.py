@@ -54,6 +54,7 @@ class Reason(enum.StrEnum):
     BEYOND_SCOPE = "beyond-scope"
     POLICY = "policy"
     REJECT_ROUTE = "reject-route"
+    NO_ND_RESPONSE = "no-nd-response"
 
 
 REASONS: tuple[Reason, ...] = tuple(Reason)
@@ -100,8 +101,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `service` is what an identifier made of an open port, None where none was asked or none knew.
     `note` is what else the packets betray, and no state: "open-inferred" where the prober's own reset or
-    acknowledgement shows that a SYN/ACK came which was not captured. `hint` says why there may be no reply.
+    acknowledgement shows that a SYN/ACK came which was not captured; "address-conflict" where two hardware
+    addresses answered for the target. `hint` says why there may be no reply.
     `superseded` are replies that said less, in order of time: a refusal before an accept.
+    `mac` is the hardware address that answered for a target on a link of ours, `oui` its first three bytes,
+    which say who made it.
     """
 
     ip: str
@@ -118,6 +122,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     hint: str | None = None
     superseded: tuple[Superseded, ...] | None = None
+    mac: str | None = None
+    oui: str | None = None
 
 
 class ProberVerdict(Verdict, frozen=True, kw_only=True, gc=False):

@@ -7,12 +7,15 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from scanner.contracts import Hop, Network, Probe
+from scanner.contracts import Hop, Network, Probe, Sources
 from scanner.core.addresses import AddressSet, format_address
+from scanner.core.book import AddressBook
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, is_link_local, zone_number
 from scanner.core.scope import Scope
-from scanner.core.targets import parse_target
+from scanner.core.targets import parse_targets
 from scanner.model import Protocol, UsageError
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
@@ -35,15 +38,15 @@ class Request:
     up to twice as many where replies get lost.
     """
 
-    targets: AddressSet
+    targets: Hosts
     ports: tuple[int, ...]
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
-    excluded: AddressSet
+    excluded: Hosts = field(default_factory=Hosts)
     rate: float = DEFAULT_RATE
     retries: int = DEFAULT_RETRIES
     wait: float = DEFAULT_WAIT
     interface: str | None = None
-    source: int | None = None
+    sources: Sources = field(default_factory=Sources)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""
@@ -63,27 +66,40 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Targets that are reached the same way."""
+    """Targets that are reached the same way.
+
+    addresses, source: numbers of the plan's book. zone: number of the interface.
+    """
 
     hop: Hop
     addresses: AddressSet
+    source: int
+    zone: int
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
     """Who is asked, along which path.
 
+    book: gives IPv6 addresses the numbers that sets of addresses have here.
     addresses: all that get a verdict. no_route: those of them that no route leads to.
     skipped: network and broadcast addresses of links this host is on, which are never probed.
-    scope: what every packet is held against.
+    scope: what every packet is held against. zones: interfaces by number.
     """
 
     request: Request
+    book: AddressBook
     addresses: AddressSet
     paths: tuple[Path, ...]
     no_route: AddressSet
     skipped: AddressSet
     scope: Scope
+    zones: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether any target is one of IPv6."""
+        return bool(self.book.known)
 
     @property
     def probes(self) -> int:
@@ -93,18 +109,20 @@ class SweepPlan:
 
     def hop_to(self, address: str) -> Hop:
         """How an address is reached. Raises UsageError where no path leads there."""
-        wanted = parse_target(address)
+        zones = {name: zone for zone, name in self.zones.items()}
+        wanted = self.book.numbers(parse_targets([address], zones.__getitem__))
         for path in self.paths:
             if path.addresses & wanted:
                 return path.hop
         raise UsageError(f"no path leads to {address}")
 
     @property
-    def next_hops(self) -> AddressSet:
-        """Gateways, which ARP may ask for."""
-        return AddressSet.of(
-            (path.hop.gateway, path.hop.gateway) for path in self.paths if path.hop.gateway is not None
-        )
+    def next_hops(self) -> Hosts:
+        """Gateways, which ARP and neighbour solicitations may ask for."""
+        gateways = [path for path in self.paths if path.hop.gateway is not None]
+        ipv4 = [path.hop.gateway or 0 for path in gateways if path.hop.version == 4]
+        ipv6 = [in_zone(path.hop.gateway or 0, path.zone) for path in gateways if path.hop.version == 6]
+        return Hosts(AddressSet.of(zip(ipv4, ipv4, strict=True)), Ipv6Set.of(zip(ipv6, ipv6, strict=True)))
 
 
 def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
@@ -114,39 +132,66 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         ScopeRefused: a target may not be probed.
         UsageError: there is nothing to probe, or no route to any of it.
     """
-    wanted = request.targets - request.excluded
+    wanted = _on_their_links(request.targets, request, network) - request.excluded
     if not wanted:
         msg = "no targets: name an address, a CIDR or a range, and do not exclude all of it"
         raise UsageError(msg)
     scope.check(wanted)
-    skipped = wanted & network.specials()
-    addresses = wanted - skipped
-    if not addresses:
+    skipped = wanted.ipv4 & network.specials()
+    hosts = wanted - Hosts(skipped)
+    if not hosts:
         msg = "no targets: network and broadcast addresses of this host's own links are never probed"
         raise UsageError(msg)
+    # Before routes are asked for: more targets than can have a number have too many of those as well.
+    AddressBook(hosts.ipv6)
+    routes = network.routes(hosts, request.interface, request.sources)
+    zones = {network.zone(hop.interface): hop.interface for hop, _ in routes if hop is not None}
+    book = AddressBook(hosts.ipv6, zones, forgetful=True)
     paths = []
     no_route = AddressSet.empty()
-    for hop, reached in network.routes(addresses, request.interface, request.source):
+    for hop, reached in routes:
         if hop is None:
-            no_route |= reached
-        else:
-            paths.append(Path(hop, reached))
+            no_route |= book.numbers(reached)
+            continue
+        zone = network.zone(hop.interface)
+        source = in_zone(hop.source, zone) if hop.version == 6 else hop.source
+        paths.append(Path(hop, book.numbers(reached), book.number(hop.version, source), zone))
     if not paths:
-        first = format_address(addresses.ranges()[0][0])
-        rest = "" if addresses.size == 1 else f" or any other of the {addresses.size} targets"
-        msg = f"no route to {first}{rest}: see `ip route get {first}{_way(request)}`"
-        raise UsageError(msg)
+        raise _no_route(hosts, request)
     return SweepPlan(
         request=request,
-        addresses=addresses,
+        book=book,
+        addresses=book.numbers(hosts),
         paths=tuple(paths),
         no_route=no_route,
         skipped=skipped,
-        scope=scope.without(skipped | request.excluded),
+        scope=scope.without(Hosts(skipped) | request.excluded),
+        zones=zones,
     )
 
 
-def _way(request: Request) -> str:
-    """What was asked of the way, in the words of ip-route(8)."""
+def _on_their_links(targets: Hosts, request: Request, network: Network) -> Hosts:
+    """The targets, where those that are link-local are all on a link: `--interface`'s, if they name none."""
+    astray = [span for span in targets.ipv6.ranges if is_link_local(span[0]) and not zone_number(span[0])]
+    if not astray:
+        return targets
+    if request.interface is None:
+        address = format_ipv6(astray[0][0])
+        msg = f"{address} is link-local: say on which link, as {address}%eth0, or by --interface"
+        raise UsageError(msg)
+    zone = network.zone(request.interface)
+    moved = Ipv6Set.of((in_zone(first, zone), in_zone(last, zone)) for first, last in astray)
+    return Hosts(targets.ipv4, targets.ipv6 - Ipv6Set.of(astray) | moved)
+
+
+def _no_route(hosts: Hosts, request: Request) -> UsageError:
+    if hosts.ipv4:
+        first, own = format_address(hosts.ipv4.ranges()[0][0]), request.sources.ipv4
+        source = None if own is None else format_address(own)
+    else:
+        first, own = format_ipv6(hosts.ipv6.ranges[0][0]), request.sources.ipv6
+        source = None if own is None else format_ipv6(own)
+    rest = "" if hosts.size == 1 else f" or any other of the {hosts.size} targets"
     way = "" if request.interface is None else f" oif {request.interface}"
-    return way if request.source is None else f"{way} from {format_address(request.source)}"
+    way += "" if source is None else f" from {source}"
+    return UsageError(f"no route to {first}{rest}: see `ip route get {first}{way}`")

@@ -7,6 +7,8 @@ All other captures are read as one: a probe may be in the first, and its answer 
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,15 +23,16 @@ from scanner.capture.evidence import Plan, read_plan
 from scanner.capture.scratch import ScratchFile
 from scanner.contracts import Frames
 from scanner.core.addresses import AddressSet
-from scanner.core.book import FIRST_ENTRY, AddressBook
+from scanner.core.book import AddressBook
 from scanner.core.dissect import Dissector
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set, high_in_zone
 from scanner.core.loss import most_tries
 from scanner.core.outcomes import Absent, OutcomeSource, absent, in_address_order
 from scanner.core.packets import Decoded
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
-from scanner.core.selection import Networks, Selection
-from scanner.core.targets import parse_targets
+from scanner.core.selection import Selection
 from scanner.model import CaptureError, GhostportError, Reason
 from scanner.result import OnlyDecided, Result
 
@@ -106,7 +109,7 @@ def read_captures(
     Raises:
         CaptureError: a capture cannot be read and there is no `fault`, or the disk is too small.
     """
-    reader = _Reader(selection, conversations=conversations, per_prober=per_prober)
+    reader = _Reader(paths, selection, conversations=conversations, per_prober=per_prober)
     for path in paths:
         try:
             reader.read(path, warn)
@@ -120,10 +123,21 @@ def read_captures(
 class _Reader:
     """Reads captures one behind the other."""
 
-    def __init__(self, selection: Selection, *, conversations: bool, per_prober: bool) -> None:
+    def __init__(
+        self,
+        paths: Iterable[str | PathLike[str]],
+        selection: Selection,
+        *,
+        conversations: bool,
+        per_prober: bool,
+    ) -> None:
         self._selection = selection
         self._per_prober = per_prober
-        self._book = AddressBook()
+        # Whom sweeps asked is known before any capture is read.
+        plans = [plan for path in paths if (plan := _known_plan(path)) is not None]
+        known = functools.reduce(operator.or_, (plan.hosts(plan.targets).ipv6 for plan in plans), Ipv6Set())
+        zones = {zone: name for plan in plans for name, zone in plan.zones.items()}
+        self._book = AddressBook(known, zones)
         self._scratch = ScratchFile()
         self._traffic: list[_Traffic] = []
         self._common: _Traffic | None = None
@@ -148,7 +162,7 @@ class _Reader:
         ports = _ports_of_plan(plan) if selection.ports is None else selection.ports
         question = Question(
             ports=ports,
-            key=None if plan is None else _key(plan),
+            key=None if plan is None else _key(plan, self._book),
             prober=self._membership(selection.probers),
             target=self._membership(selection.targets),
             per_prober=self._per_prober,
@@ -164,14 +178,15 @@ class _Reader:
             self._common = traffic
         return traffic
 
-    def _membership(self, networks: Networks | None) -> Callable[[Numbers], NDArray[np.bool_]] | None:
+    def _membership(self, networks: Hosts | None) -> Callable[[Numbers], NDArray[np.bool_]] | None:
         if networks is None:
             return None
         book = self._book
 
         def within(numbers: Numbers) -> NDArray[np.bool_]:
             is_ipv6, high, low = book.halves(numbers)
-            return np.where(is_ipv6, networks.ipv6(high, low), networks.ipv4(low.astype(np.uint32)))
+            ipv4 = networks.ipv4.contains(low.astype(np.uint32))
+            return np.where(is_ipv6, networks.ipv6.contains(high_in_zone(high, 0), low), ipv4)
 
         return within
 
@@ -197,12 +212,12 @@ class _Reader:
         """What it all came to."""
         for traffic in self._traffic:
             traffic.finish()
-        ordered, original = _in_order(self._book)
+        book = self._book
 
         def names(numbers: Numbers) -> list[str]:
-            return self._book.texts(_moved(numbers, original))
+            return book.texts(book.original(numbers))
 
-        judged = [traffic.judged(lambda numbers: _moved(numbers, ordered)) for traffic in self._traffic]
+        judged = [traffic.judged() for traffic in self._traffic]
         unfinished = sum(one.unfinished for one in judged)
         result = Result(
             [source for one in judged for source in one.sources],
@@ -240,6 +255,7 @@ class _Traffic:
         talks: Conversations | None,
     ) -> None:
         self._plan = plan
+        self._book = book
         self._ports = question.ports
         self._dissector = Dissector(book, question.ports)
         self._recording = RecordedTraffic(question, scratch)
@@ -249,8 +265,20 @@ class _Traffic:
     def add(self, frames: Frames, before: int) -> None:
         self._frames = before
         self._take(
-            self._dissector.add(frames.buffer, frames.starts, frames.lengths, frames.times, frames.link_type)
+            self._dissector.add(
+                frames.buffer,
+                frames.starts,
+                frames.lengths,
+                frames.times,
+                frames.link_type,
+                self._zone(frames.interface),
+            )
         )
+
+    def _zone(self, interface: str | None) -> int:
+        """The zone of frames: of the interface that the file names, or the only one that the sweep used."""
+        zones = {} if self._plan is None else self._plan.zones
+        return next(iter(zones.values())) if len(zones) == 1 else zones.get(interface or "", 0)
 
     def finish(self) -> None:
         self._take(self._dissector.finish())
@@ -266,13 +294,13 @@ class _Traffic:
     def unread(self) -> Counter[str]:
         return self._dissector.unread
 
-    def judged(self, renumber: Callable[[Numbers], Numbers]) -> _Judged:
-        judgement = self._recording.judge(self._dissector.heard, renumber)
+    def judged(self) -> _Judged:
+        judgement = self._recording.judge(self._dissector.heard, self._book.ordered)
         plan = self._plan
         if plan is None:
             return _Judged([judgement.store], complete=True, unfinished=0, forged=judgement.forged)
-        missing = _absent(plan, self._ports, self._recording.present())
-        asked = parse_targets(plan.targets).size * sum(
+        missing = _absent(plan, self._ports, self._recording.present(), self._book)
+        asked = plan.hosts(plan.targets).size * sum(
             int(np.count_nonzero(self._ports[listed])) for listed in plan.ports.values()
         )
         sources: list[OutcomeSource] = [judgement.store, *missing]
@@ -283,22 +311,12 @@ class _Traffic:
         return _Judged(decided, complete=False, unfinished=max(0, asked - known), forged=judgement.forged)
 
 
-def _in_order(book: AddressBook) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """For each entry of the book its number in order of address; and for each such number the entry's own."""
-    original = book.in_order()
-    ordered = np.empty_like(original)
-    ordered[original - np.uint32(FIRST_ENTRY)] = np.arange(len(original), dtype=np.uint32) + FIRST_ENTRY
-    return ordered, original
-
-
-def _moved(numbers: Numbers, table: NDArray[np.uint32]) -> Numbers:
-    """Numbers of entries through a table, others as they are."""
-    entries = numbers >= FIRST_ENTRY
-    if not entries.any():
-        return numbers
-    moved = numbers.copy()
-    moved[entries] = table[numbers[entries] - np.uint32(FIRST_ENTRY)]
-    return moved
+def _known_plan(path: str | PathLike[str]) -> Plan | None:
+    """The plan beside a capture; None where there is none that can be read, as will be said later."""
+    try:
+        return None if path == "-" else read_plan(path)
+    except CaptureError:
+        return None
 
 
 def _mask(ports: Iterable[int]) -> NDArray[np.bool_]:
@@ -313,16 +331,26 @@ def _ports_of_plan(plan: Plan | None) -> NDArray[np.bool_]:
     return _mask({port for listed in plan.ports.values() for port in listed})
 
 
-def _key(plan: Plan) -> CookieKey:
-    return CookieKey(bytes.fromhex(plan.key), parse_targets(plan.sources), most_tries(plan.retries + 1))
+def _key(plan: Plan, book: AddressBook) -> CookieKey:
+    hosts = plan.hosts(plan.sources)
+    six = [book.number(6, first) for first, _ in hosts.ipv6.ranges]
+    sources = hosts.ipv4 | AddressSet.from_addresses(np.array(six, dtype=np.uint32))
+    return CookieKey(bytes.fromhex(plan.key), sources, most_tries(plan.retries + 1), book)
 
 
-def _absent(plan: Plan, wanted: NDArray[np.bool_], present: AddressSet) -> list[Absent]:
+def _absent(
+    plan: Plan, wanted: NDArray[np.bool_], present: AddressSet, book: AddressBook
+) -> Iterator[Absent]:
     """Targets that were never asked, and why."""
     ports = {
         protocol: tuple(port for port in listed if wanted[port]) for protocol, listed in plan.ports.items()
     }
-    # Where the ARP pass was cut short, silence proves nothing.
-    silent = parse_targets(plan.on_link) - present if plan.resolved else AddressSet.empty()
-    found = ((parse_targets(plan.no_route), Reason.NO_ROUTE), (silent, Reason.NO_ARP_RESPONSE))
-    return [absent(addresses, why, ports) for addresses, why in found if addresses]
+    found = [(book.numbers(plan.hosts(plan.no_route)), Reason.NO_ROUTE)]
+    # Where it was not found out who is there, silence proves nothing.
+    if plan.resolved:
+        on_link = plan.hosts(plan.on_link)
+        found += [
+            (book.numbers(Hosts(on_link.ipv4)) - present, Reason.NO_ARP_RESPONSE),
+            (book.numbers(Hosts(ipv6=on_link.ipv6)) - present, Reason.NO_ND_RESPONSE),
+        ]
+    return (absent(addresses, why, ports) for addresses, why in found if addresses)

@@ -12,9 +12,11 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.evidence import Evidence, Plan, write_plan
+from scanner.capture.evidence import Evidence, Plan, is_pcapng, write_plan
 from scanner.contracts import Frames, Sent, Wire
-from scanner.core.addresses import AddressSet, format_address, format_range
+from scanner.core.addresses import AddressSet, format_range
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import format_ipv6_range
 from scanner.flights import Secrets
 from scanner.model import CaptureError, UsageError
 from scanner.planning import SweepPlan
@@ -44,22 +46,25 @@ class Recording:
 
         Raises UsageError where they cannot be written, or one pcap cannot hold it all.
         """
-        link_types = {wire.link_type for wire in wires.values()}
-        if len(link_types) > 1:
+        interfaces = [(name, wire.link_type) for name, wire in wires.items()]
+        if not is_pcapng(path) and (
+            len({link_type for _, link_type in interfaces}) > 1 or (plan.has_ipv6 and len(interfaces) > 1)
+        ):
             names = ", ".join(sorted(wires))
-            msg = f"--evidence: one pcap cannot hold the different links of {names}: leave some targets out"
+            msg = f"{path}: one pcap cannot tell the links of {names} apart: name the evidence FILE.pcapng"
             raise UsageError(msg)
+        self._places = {id(wire): place for place, wire in enumerate(wires.values())}
         self._path = path
         self._plan = plan
         self._secrets = secrets
-        self._evidence = Evidence(path, link_types.pop())
+        self._evidence = Evidence(path, interfaces)
         self.error: CaptureError | None = None
 
-    def write(self, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
-        """Append probes that left, and the replies among frames that came in."""
+    def write(self, wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+        """Append probes that left over a wire, and the replies among frames that came in."""
         if self.error is None:
             try:
-                self._evidence.write(sent, frames, replies)
+                self._evidence.write(sent, frames, replies, self._places[id(wire)])
             except CaptureError as error:
                 self.error = error
 
@@ -77,11 +82,11 @@ class Recording:
                 key=self._secrets.key.hex(),
                 protocols=list(request.protocols),
                 ports={protocol: list(request.ports) for protocol in request.protocols},
-                targets=_written(plan.addresses),
-                excluded=_written(request.excluded | plan.skipped),
-                no_route=_written(course.no_route),
-                on_link=[text for addresses in on_link for text in _written(addresses)],
-                sources=sorted({format_address(path.hop.source) for path in plan.paths}),
+                targets=[*plan.book.written(plan.addresses)],
+                excluded=_written(request.excluded | Hosts(plan.skipped), plan.zones),
+                no_route=[*plan.book.written(course.no_route)],
+                on_link=[text for addresses in on_link for text in plan.book.written(addresses)],
+                sources=plan.book.texts(np.unique([path.source for path in plan.paths]).astype(np.uint32)),
                 retries=request.retries,
                 wait=request.wait,
                 rate=None if np.isinf(request.rate) else request.rate,
@@ -90,6 +95,7 @@ class Recording:
                 resolved=course.resolved,
                 complete=course.complete,
                 interfaces=sorted({path.hop.interface for path in plan.paths}),
+                zones={name: zone for zone, name in plan.zones.items()} if plan.has_ipv6 else {},
             ),
         )
 
@@ -102,8 +108,11 @@ class Recording:
             self.error = self.error or error
 
 
-def _written(addresses: AddressSet) -> list[str]:
-    return [format_range(first, last) for first, last in addresses.ranges()]
+def _written(hosts: Hosts, zones: Mapping[int, str]) -> list[str]:
+    return [
+        *(format_range(first, last) for first, last in hosts.ipv4.ranges()),
+        *(format_ipv6_range(first, last, zones) for first, last in hosts.ipv6.ranges),
+    ]
 
 
 def _iso(moment: int) -> str:

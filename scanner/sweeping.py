@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import Conversation, Frames, Network, Sent, Wire, WireStatistics
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.contracts import Conversation, Frames, Network, Sent, Sources, Wire, WireStatistics
+from scanner.core.addresses import AddressSet, format_addresses, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
 from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
 from scanner.core.pacing import TokenBucket
@@ -112,20 +114,21 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Raises:
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
+    network = network or LinuxNetwork()
     request = Request(
-        targets=_parsed(targets),
+        targets=_parsed(targets, network),
         ports=ports_of(ports),
         protocols=_protocols(protocols),
-        excluded=_parsed(exclude),
+        excluded=_parsed(exclude, network),
         rate=rate,
         retries=retries,
         wait=wait,
         interface=interface,
-        source=None if source_ip is None else parse_address(source_ip),
+        sources=sources_of(source_ip),
     )
     return Sweep(
         request,
-        network=network or LinuxNetwork(),
+        network=network,
         seed=seed,
         evidence=evidence,
         identify=identify,
@@ -133,8 +136,17 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     )
 
 
-def _parsed(texts: str | Iterable[str]) -> AddressSet:
-    return parse_targets([texts] if isinstance(texts, str) else texts)
+def sources_of(text: str | None) -> Sources:
+    """What `--source-ip` says. Raises UsageError where that is no address."""
+    if text is None:
+        return Sources()
+    if looks_like_ipv6(text):
+        return Sources(ipv6=parse_ipv6(text))
+    return Sources(ipv4=parse_address(text))
+
+
+def _parsed(texts: str | Iterable[str], network: Network) -> Hosts:
+    return parse_targets([texts] if isinstance(texts, str) else texts, network.zone)
 
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
@@ -231,7 +243,7 @@ class Sweep:
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
             if isinstance(heard.lane, Lane) and len(tasks) and not self._identify:
-                yield from verdicts(heard.lane.outcomes_of(tasks))
+                yield from verdicts(heard.lane.outcomes_of(tasks), self.plan.book.texts)
         result = self._found()
         if self._identify:
             yield from result.verdicts(only_open)
@@ -266,6 +278,7 @@ class Sweep:
             unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
             services=self._services,
+            names=self.plan.book.texts if self.plan.has_ipv6 else format_addresses,
         )
 
     def _ended(self) -> None:
@@ -283,7 +296,7 @@ class Sweep:
         self._audience.started(self.targets, request.ports, request.protocols)
         with ExitStack() as closing:
             closing.callback(self._close_wires)
-            longest = longest_packet(self.plan.request)
+            longest = longest_packet(self.plan)
             for path in self.plan.paths:
                 if path.hop.interface not in self._wires:
                     wire = self._network.open(path.hop, self.plan.probes, longest)
@@ -299,6 +312,7 @@ class Sweep:
                 bucket=TokenBucket(self.plan.request.rate),
                 record=self._recorder(recording),
                 stopped=lambda: self._stop,
+                book=self.plan.book if self.plan.has_ipv6 else None,
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
@@ -319,9 +333,9 @@ class Sweep:
         if recording is None or sinks is None:
             return sinks.write if sinks else recording.write if recording else None
 
-        def record(sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
-            recording.write(sent, frames, replies)
-            sinks.write(sent, frames, replies)
+        def record(wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+            recording.write(wire, sent, frames, replies)
+            sinks.write(wire, sent, frames, replies)
 
         return record
 
@@ -354,9 +368,10 @@ class Sweep:
         request = self.plan.request
         reached = []
         for path in self.plan.paths:
-            wire = self._wires[path.hop.interface]
-            neighbours = self._network.neighbours(path.hop.interface) if path.hop.gateway is not None else {}
-            reached.append(reach(path, wire, neighbours, request, self._secrets))
+            hop = path.hop
+            known = {} if hop.gateway is None else self._network.neighbours(hop.interface, hop.version)
+            wire = self._wires[hop.interface]
+            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book))
         asking = [each.flight for each in reached if each.flight is not None]
         for _ in engine.run(asking):
             self._report(asking)
@@ -367,8 +382,8 @@ class Sweep:
         for each in reached:
             manned = man(each)
             self._give_up_absent(manned)
-            hop = each.path.hop
-            flights += port_flights(hop, manned, self._wires[hop.interface], request, self._secrets)
+            wire = self._wires[each.path.hop.interface]
+            flights += port_flights(each.path, manned, wire, request, self._secrets, self.plan.book)
         return flights
 
     def _give_up_absent(self, manned: Manned) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Frames, Sent, Wire
+from scanner.contracts import Batch, Frames, Sent, Sources, Wire
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
 from scanner.core.lane import Lane
 from scanner.core.pacing import TokenBucket
 from scanner.core.rtt import RoundTrip
@@ -38,7 +39,7 @@ def network(conditions: Conditions | None = None, room: int | None = None) -> Si
 
 
 def wire_of(place: SimulatedNetwork) -> MemoryWire:
-    (hop, _), *_ = place.routes(AddressSet.empty(), None, None)
+    (hop, _), *_ = place.routes(Hosts(), None, Sources())
     assert hop is not None
     return place.open(hop)
 
@@ -53,7 +54,7 @@ def flight(wire: Wire, targets: str, *, attempts: int = 1, port: int = 401, wait
 
 
 def engine(place: SimulatedNetwork, rate: float = float("inf"), **more) -> Engine:
-    gate = Gate(Scope.private(), AddressSet.empty())
+    gate = Gate(Scope.private(), Hosts())
     return Engine(gate=gate, clock=place.clock, bucket=TokenBucket(rate), **more)
 
 
@@ -151,7 +152,7 @@ def test_on_each_link_address_the_frame_goes_to_its_own_hardware_address():
     asked = flight(wire, "10.0.0.0/28")
     seen: dict[bytes, bytes] = {}
 
-    def record(sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+    def record(_wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
         for frame in [] if sent is None else sent.frames:
             seen[frame[30:34].tobytes()] = frame[:6].tobytes()
 
@@ -167,7 +168,7 @@ class Ledger:
         self.sent: list[tuple[int, bytes]] = []
         self.replies: list[tuple[int, bytes]] = []
 
-    def __call__(self, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+    def __call__(self, _wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
         if sent is not None:
             self.sent += zip(sent.times.tolist(), (row.tobytes() for row in sent.frames), strict=True)
         for row in replies.tolist():
@@ -199,7 +200,7 @@ def test_frames_of_nobody_we_asked_are_not_recorded():
     stranger = flight(wire, "10.0.0.0/28", port=402)
     kept = Ledger()
     # Replies to somebody else's probes are on their way when the engine begins.
-    gate = Gate(Scope.private(), AddressSet.empty())
+    gate = Gate(Scope.private(), Hosts())
     selection = stranger.lane.schedule.take(16, 0.0)
     assert selection is not None
     gate.send(wire, Batch(stranger.lane.stamp(selection), next_hops=HOP))

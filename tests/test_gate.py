@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scapy.layers.inet import IP, TCP, UDP, IPOption_LSRR, IPOption_Router_Alert
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6, IPv6ExtHdrRouting
 from scapy.layers.l2 import ARP
+from scapy.packet import Packet
 
 import scanner
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Batch, Frames, Hop, Sent, WireStatistics
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.contracts import (
+    ETHERTYPE_ARP,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    Batch,
+    Frames,
+    Hop,
+    Sent,
+    WireStatistics,
+)
+from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
+from scanner.core.targets import parse_targets
 from scanner.gate import Gate
 from scanner.model import ScopeRefused
 from scanner.wire.memory_service import MemoryConversation
@@ -26,6 +39,7 @@ INSIDE = ["10.50.0.0", "10.50.0.7", "10.50.255.255"]
 OUTSIDE = ["10.49.255.255", "10.51.0.0", "8.8.8.8", "1.0.0.0", "255.255.255.255", "224.0.0.1"]
 SET_APART = "10.50.0.9"
 GATEWAY = "172.20.0.1"
+GATEWAY6 = "fd00:20::1"
 
 
 class FakeWire:
@@ -54,9 +68,8 @@ class FakeWire:
 
 
 def gate() -> Gate:
-    never = AddressSet.of([(parse_address(SET_APART),) * 2])
-    hops = AddressSet.of([(parse_address(GATEWAY),) * 2])
-    return Gate(Scope(AddressSet.from_cidrs(["10.50.0.0/16"]), never), hops)
+    allowed = parse_targets(["10.50.0.0/16", "fd00:50::/64", "fe80::/10"])
+    return Gate(Scope(allowed, parse_targets([SET_APART])), parse_targets([GATEWAY, GATEWAY6]))
 
 
 def rows(packets: list[bytes]) -> NDArray[np.uint8]:
@@ -186,6 +199,9 @@ class FakeNetwork:
 
     def __init__(self) -> None:
         self.connected: list[tuple[str, int]] = []
+
+    def zone(self, interface: str) -> int:
+        return 1
 
     def connect(self, hop: Hop, address: str, port: int, seconds: float) -> MemoryConversation:
         self.connected.append((address, port))
@@ -330,3 +346,84 @@ def test_the_search_finds_what_it_looks_for(source: str) -> None:
 )
 def test_the_search_lets_the_gate_be(source: str) -> None:
     assert senders(source) == []
+
+
+OWN6 = "fd00:49::1"
+
+
+def six(*packets: Packet) -> Batch:
+    return Batch(rows([bytes(packet) for packet in packets]), ETHERTYPE_IPV6)
+
+
+@pytest.mark.parametrize(
+    ("target", "leaves"),
+    [
+        ("fd00:50::", True),
+        ("fd00:50::ffff:ffff:ffff:ffff", True),
+        ("fd00:50:0:1::", False),
+        ("fd00:4f:ffff:ffff:ffff:ffff:ffff:ffff", False),
+        ("fe80::1", True),
+        ("2001:db8::1", False),
+        ("ff02::1", False),
+        (GATEWAY6, False),
+    ],
+)
+def test_ipv6_destinations(target: str, leaves: bool) -> None:
+    for payload in (TCP(dport=401), UDP(), ICMPv6EchoRequest()):
+        wire = FakeWire()
+        batch = six(*(IPv6(src=OWN6, dst=to) / payload for to in ("fd00:50::7", target)))
+        if leaves:
+            gate().send(wire, batch)
+        else:
+            with pytest.raises(ScopeRefused, match=f"outside the scope: {target} "):
+                gate().send(wire, batch)
+        assert len(wire.batches) == leaves
+
+
+def test_a_routing_header_does_not_leave() -> None:
+    wire = FakeWire()
+    routed = IPv6(src=OWN6, dst="fd00:50::7") / IPv6ExtHdrRouting(addresses=["2001:db8::1"]) / TCP()
+    with pytest.raises(ScopeRefused, match="extension headers"):
+        gate().send(wire, six(routed))
+    assert wire.batches == []
+
+
+def solicitation(target: str, group: str) -> Packet:
+    return IPv6(src=OWN6, dst=group, hlim=255) / ICMPv6ND_NS(tgt=target)
+
+
+@pytest.mark.parametrize(
+    ("target", "group", "leaves"),
+    [
+        ("fd00:50::1:2:3", "ff02::1:ff02:3", True),
+        (GATEWAY6, "ff02::1:ff00:1", True),
+        ("fd00:50::1:2:3", "ff02::1:ff02:4", False),
+        ("fd00:50::1:2:3", "ff02::1", False),
+        ("fd00:20::2", "ff02::1:ff00:2", False),
+        ("2001:db8::1", "ff02::1:ff00:1", False),
+    ],
+)
+def test_solicitations_ask_the_group_of_a_permitted_address(target: str, group: str, leaves: bool) -> None:
+    wire = FakeWire()
+    batch = six(solicitation("fd00:50::7", "ff02::1:ff00:7"), solicitation(target, group))
+    if leaves:
+        gate().send(wire, batch)
+    else:
+        with pytest.raises(ScopeRefused):
+            gate().send(wire, batch)
+    assert len(wire.batches) == leaves
+
+
+def test_link_local_addresses_are_of_the_link_they_leave_by() -> None:
+    """What is excluded on one link may be asked on another."""
+    there = parse_targets(["fe80::1%eth0"], {"eth0": 2}.__getitem__)
+    guard = Gate(Scope(parse_targets(["fe80::/10"]), never=there), Hosts())
+    for zone, leaves in ((2, False), (3, True)):
+        wire, batch = FakeWire(), six(IPv6(src="fe80::9", dst="fe80::1") / TCP())
+        batch = dataclasses.replace(batch, zone=zone)
+        if leaves:
+            guard.send(wire, batch)
+        else:
+            with pytest.raises(ScopeRefused):
+                guard.send(wire, batch)
+        assert len(wire.batches) == leaves

@@ -7,8 +7,9 @@ import math
 
 import pytest
 
-from scanner.contracts import Clock, Hop, Wire
+from scanner.contracts import Clock, Hop, Sources, Wire
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
 from scanner.model import Protocol, ScopeRefused, UsageError
@@ -28,18 +29,18 @@ class Routed:
 
     def __init__(self, *routes: tuple[str, Hop | None], specials: str | None = None) -> None:
         self._routes = routes
-        self._specials = AddressSet.empty() if specials is None else parse_targets([specials])
-        self.asked: list[tuple[AddressSet, str | None, int | None]] = []
+        self._specials = AddressSet.empty() if specials is None else parse_targets([specials]).ipv4
+        self.asked: list[tuple[Hosts, str | None, Sources]] = []
 
     @property
     def clock(self) -> Clock:
         return SimulatedClock()
 
     def routes(
-        self, targets: AddressSet, interface: str | None, source: int | None
-    ) -> list[tuple[Hop | None, AddressSet]]:
-        self.asked.append((targets, interface, source))
-        found: list[tuple[Hop | None, AddressSet]] = []
+        self, targets: Hosts, interface: str | None, sources: Sources
+    ) -> list[tuple[Hop | None, Hosts]]:
+        self.asked.append((targets, interface, sources))
+        found: list[tuple[Hop | None, Hosts]] = []
         for prefix, hop in self._routes:
             reached = targets & parse_targets([prefix])
             if reached:
@@ -50,7 +51,10 @@ class Routed:
     def specials(self) -> AddressSet:
         return self._specials
 
-    def neighbours(self, interface: str) -> dict[int, bytes]:
+    def zone(self, interface: str) -> int:
+        return {"lo": 1, "eth0": 2, "eth1": 3}[interface]
+
+    def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
         return {}
 
     def open(self, hop: Hop, packets: int) -> Wire:
@@ -75,11 +79,11 @@ def test_targets_are_divided_by_how_they_are_reached():
     made = plan("127.0.0.1", "192.168.1.0/24", "10.0.0.0/30", "172.16.0.0/29", network=network)
 
     assert [(path.hop, path.addresses) for path in made.paths] == [
-        (LOOPBACK, parse_targets(["127.0.0.1"])),
-        (ON_LINK, parse_targets(["192.168.1.0/24"])),
-        (ETHERNET, parse_targets(["10.0.0.0/30"])),
+        (LOOPBACK, parse_targets(["127.0.0.1"]).ipv4),
+        (ON_LINK, parse_targets(["192.168.1.0/24"]).ipv4),
+        (ETHERNET, parse_targets(["10.0.0.0/30"]).ipv4),
     ]
-    assert made.no_route == parse_targets(["172.16.0.0/29"])
+    assert made.no_route == parse_targets(["172.16.0.0/29"]).ipv4
     assert made.addresses.size == 1 + 256 + 4 + 8
     assert made.next_hops == parse_targets(["192.168.1.1"])
 
@@ -97,20 +101,20 @@ def test_the_excluded_and_the_special_are_not_asked_and_not_permitted():
 
     made = plan("10.0.0.0/24", excluded=("10.0.0.7",), network=network)
 
-    special, excluded = parse_targets(["10.0.0.0,255"]), parse_targets(["10.0.0.7"])
+    special, excluded = (parse_targets([text]).ipv4 for text in ("10.0.0.0,255", "10.0.0.7"))
     assert made.skipped == special
-    assert made.addresses == parse_targets(["10.0.0.0/24"]) - special - excluded
+    assert made.addresses == parse_targets(["10.0.0.0/24"]).ipv4 - special - excluded
     assert not made.scope.permits((special | excluded).chunk(0, 3)).any()
     assert made.scope.permits(made.addresses.chunk(0, 253)).all()
-    assert network.asked == [(made.addresses, None, None)]
+    assert network.asked == [(Hosts(made.addresses), None, Sources())]
 
 
 def test_interface_and_source_are_passed_on():
     network = Routed(EVERYWHERE)
 
-    plan("10.0.0.1", network=network, interface="eth0", source=7)
+    plan("10.0.0.1", network=network, interface="eth0", sources=Sources(7))
 
-    assert network.asked == [(parse_targets(["10.0.0.1"]), "eth0", 7)]
+    assert network.asked == [(parse_targets(["10.0.0.1"]), "eth0", Sources(7))]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_interface_and_source_are_passed_on():
         (("10.0.0.0/30",), {"network": Routed()}, "no route to 10.0.0.0 or any other of the 4 targets"),
         (
             ("10.0.0.1",),
-            {"network": Routed(), "interface": "eth7", "source": parse_address("10.1.1.1")},
+            {"network": Routed(), "interface": "eth7", "sources": Sources(parse_address("10.1.1.1"))},
             "`ip route get 10.0.0.1 oif eth7 from 10.1.1.1`",
         ),
     ],
@@ -146,7 +150,7 @@ def test_a_target_outside_the_scope_is_refused_before_routes_are_looked_at():
 def test_what_is_excluded_need_not_be_in_scope():
     made = plan("8.8.8.0/30", "10.0.0.1", excluded=("8.8.8.0/24",))
 
-    assert made.addresses == parse_targets(["10.0.0.1"])
+    assert made.addresses == parse_targets(["10.0.0.1"]).ipv4
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Source:
     """Fixed outcomes."""
 
     def __init__(self, *rows: Row) -> None:
-        numbers = [int(parse_targets([row[0]]).starts[0]) for row in rows]
+        numbers = [int(parse_targets([row[0]]).ipv4.starts[0]) for row in rows]
         self._addresses = AddressSet.from_addresses(np.array(numbers, dtype=np.uint32))
         silent = Outcomes.silent(
             np.array(numbers, dtype=np.uint32),
@@ -38,7 +38,7 @@ class Source:
             rank=np.array([row[3] for row in rows], dtype=np.uint8),
             reason=np.array([reason_code(row[4]) for row in rows], dtype=np.uint8),
             responder=np.array(
-                [-1 if row[5] is None else int(parse_targets([row[5]]).starts[0]) for row in rows],
+                [-1 if row[5] is None else int(parse_targets([row[5]]).ipv4.starts[0]) for row in rows],
                 dtype=np.int64,
             ),
         )
@@ -64,7 +64,7 @@ UDP_PORTS = Source(
     ("10.0.0.1", UDP, 401, Rank.UNANSWERED, Reason.NO_RESPONSE, None),
     ("10.0.0.3", UDP, 401, Rank.FILTERED, Reason.HOST_UNREACH, "10.9.9.9"),
 )
-GONE = Absent(parse_targets(["10.0.0.0"]), [(TCP, 401), (UDP, 401)], reason_code(Reason.NO_ROUTE))
+GONE = Absent(parse_targets(["10.0.0.0"]).ipv4, [(TCP, 401), (UDP, 401)], reason_code(Reason.NO_ROUTE))
 
 EVERYBODY = [
     ("10.0.0.0", "tcp", 401, "down", "no-route"),
@@ -170,7 +170,9 @@ def test_a_result_of_nothing():
 def test_many_addresses_and_ports_take_little_memory_at_a_time():
     # 2 ** 24 addresses and 64 ports: all outcomes at once would take 30 GB.
     ports = [(TCP, port) for port in range(1, 65)]
-    vast = Result([Absent(parse_targets(["10.0.0.0/8"]), ports, 0)], complete=True, unfinished=0, forged=0)
+    vast = Result(
+        [Absent(parse_targets(["10.0.0.0/8"]).ipv4, ports, 0)], complete=True, unfinished=0, forged=0
+    )
 
     verdicts = vast.verdicts()
 

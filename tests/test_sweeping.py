@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner import Protocol, Reason, ScopeRefused, State, Sweep, UsageError, WireError, read_capture, sweep
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop, Sources
 from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.targets import parse_targets
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
     Behaviour,
@@ -428,9 +430,9 @@ def test_behind_a_silent_gateway_there_is_no_route(tmp_path):
 class PartlyRouted(SimulatedNetwork):
     """Only 10.0.0.0/8 is routed, and 10.0.0.1 is not a host."""
 
-    def routes(self, targets: AddressSet, interface: str | None, source: int | None):
-        routed = targets & AddressSet.from_cidrs(["10.0.0.0/8"])
-        return [(None, targets - routed), *super().routes(routed, interface, source)]
+    def routes(self, targets: Hosts, interface: str | None, sources: Sources):
+        routed = targets & parse_targets(["10.0.0.0/8"])
+        return [(None, targets - routed), *super().routes(routed, interface, sources)]
 
     def specials(self) -> AddressSet:
         return AddressSet.from_cidrs(["10.0.0.1/32"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
@@ -18,8 +19,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.pcap import PcapWriter, Received
+from scanner.capture.writer import CaptureWriter, PcapngWriter, PcapWriter, Received
 from scanner.contracts import Frames, Sent
+from scanner.core.book import AddressBook
+from scanner.core.hosts import Hosts
 from scanner.core.targets import parse_targets
 from scanner.model import CaptureError, Protocol, UsageError
 
@@ -29,6 +32,7 @@ MAX_PLAN = 16 << 20
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Zone = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Key = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{2}){1,64}\Z")]
 
@@ -37,15 +41,15 @@ class Evidence:
     """The capture of a sweep, as a file that grows.
 
     Args:
-        path: the file; what it held is lost.
-        link_type: LINKTYPE_ value of the wire's frames.
+        path: the file, pcapng where its name ends so; what it held is lost.
+        interfaces: name of each interface, and LINKTYPE_ value of its frames: one for all in a pcap.
 
     Raises:
         UsageError: the file cannot be written.
         CaptureError: it can, but there is no room.
     """
 
-    def __init__(self, path: str | os.PathLike[str], link_type: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], interfaces: Sequence[tuple[str, int]]) -> None:
         try:
             # Unbuffered: each slice of a sweep is one large write already.
             self._stream = Path(path).open("wb", buffering=0)  # noqa: SIM115 - closed by close()
@@ -55,7 +59,12 @@ class Evidence:
                 f"{os.fspath(path)}: the evidence cannot be written: {reason}; name a file that can be"
             ) from None
         try:
-            self._writer = PcapWriter(self._stream, link_type)
+            self._writer: CaptureWriter
+            self._tells_interfaces = is_pcapng(path)
+            if self._tells_interfaces:
+                self._writer = PcapngWriter(self._stream, interfaces)
+            else:
+                self._writer = PcapWriter(self._stream, interfaces[0][1])
         except CaptureError:
             self._stream.close()
             raise
@@ -65,6 +74,7 @@ class Evidence:
         sent: Sent | None = None,
         received: Frames | None = None,
         selection: NDArray[np.int64] | None = None,
+        interface: int = 0,
     ) -> None:
         """Append probes and received frames, merged by time.
 
@@ -72,6 +82,7 @@ class Evidence:
             sent: what the wire accepted.
             received: what it gave.
             selection: `(K,)` int64, which of those frames to keep; None for all.
+            interface: which one they were on.
 
         Raises:
             CaptureError: now or in an earlier call there was no room; the file ends at a whole record.
@@ -81,7 +92,7 @@ class Evidence:
             groups.append(sent)
         if received is not None:
             groups.append(Received(received, selection))
-        self._writer.write(groups)
+        self._writer.write(groups, interface if self._tells_interfaces else 0)
 
     def close(self) -> None:
         """Close the file; twice is fine. Raises CaptureError where the disk says so only now."""
@@ -121,6 +132,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     resolved: whether all of `on_link` were asked for their hardware address, so that silence means absence.
     complete: whether the sweep came to its end.
     interfaces: names of the interfaces that probes left by.
+    zones: their numbers, by which link-local addresses are told apart and put in order.
     """
 
     format: str = PLAN_FORMAT
@@ -142,6 +154,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool = False
     complete: bool = False
     interfaces: list[str] = []
+    zones: dict[str, Zone] = {}
+
+    def hosts(self, texts: Iterable[str]) -> Hosts:
+        """The addresses that some of its texts name. Raises UsageError for what is none."""
+        return parse_targets(texts, self._zone_of)
+
+    def _zone_of(self, name: str) -> int:
+        if name not in self.zones:
+            msg = f"{name!r} is none of its zones"
+            raise UsageError(msg)
+        return self.zones[name]
+
+
+def is_pcapng(capture_path: str | os.PathLike[str]) -> bool:
+    """Whether a capture of that name is written as pcapng, and tells interfaces apart."""
+    return os.fspath(capture_path).endswith(".pcapng")
 
 
 def plan_path(capture_path: str | os.PathLike[str]) -> Path:
@@ -206,7 +234,7 @@ def _plan_untrusted(data: bytes) -> Plan:
         plan = msgspec.json.decode(data, type=Plan)
         if plan.format == PLAN_FORMAT:
             for texts in (plan.targets, plan.excluded, plan.no_route, plan.on_link, plan.sources):
-                parse_targets(texts)
+                AddressBook(plan.hosts(texts).ipv6)
     except RecursionError:
         raise CaptureError("is not a plan: it is nested too deep") from None
     except (ValueError, UsageError) as error:

@@ -1,7 +1,6 @@
-"""Classic pcap files, written and read a batch at a time.
+"""Classic pcap files, read a batch at a time; `scanner.capture.writer` writes them.
 
-The law: a file that was written ends at a whole record, whatever happened; a file that is
-read may lie in every byte, and costs bounded memory and CaptureError at worst. Frames stay
+The law: the file may lie in every byte, and costs bounded memory and CaptureError at worst. Frames stay
 in one buffer with offsets into it; no object is made for one of them. This file does not
 know what is in a frame.
 
@@ -13,19 +12,15 @@ The format is draft-ietf-opsawg-pcap, and pcap-savefile(5):
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture.walk import Chain, walk
-from scanner.contracts import Frames, Sent
+from scanner.contracts import Frames
 from scanner.model import CaptureError
 
 CHUNK = 8 << 20
@@ -45,224 +40,13 @@ PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
 }
 """Byte order of a file, and nanoseconds in a unit of its fractions, by its first four bytes."""
 
-_FILE_HEADER = struct.Struct("<IHHiIII")
-_FILE_HEADER_LENGTH = _FILE_HEADER.size
+_FILE_HEADER_LENGTH = 24
 _RECORD_HEADER_LENGTH = 16
-_NANOSECOND_MAGIC = 0xA1B23C4D
 _VERSION = (2, 4)
 _LINK_TYPE_BITS = 0x03FF_FFFF
 _SECOND = 1_000_000_000
-_LAST_SECOND = (1 << 32) - 1
 _SEARCHED = 4096
 """Bytes in which a record is looked for, where nothing is known of where one begins."""
-
-
-# --- writing ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """Frames that came in, and which of them to write.
-
-    selection: `(K,)` int64 indices into `frames`, None for all.
-    """
-
-    frames: Frames
-    selection: NDArray[np.int64] | None = None
-
-
-class PcapWriter:
-    """Writes a capture with nanosecond times, little endian.
-
-    A buffered stream is bypassed: its raw stream is written, once a call, so that what was
-    recorded is in the file and a failure can be mended there.
-
-    Args:
-        stream: binary and writable; the capture begins at its current position. It stays
-            open, and nobody else may write to it meanwhile.
-        link_type: LINKTYPE_ value of all frames.
-        snaplen: bytes of a frame that are kept.
-
-    Raises:
-        CaptureError: the stream does not take the file header.
-    """
-
-    def __init__(self, stream: IO[bytes], link_type: int, snaplen: int = SNAPLEN) -> None:
-        self._name = _name_of(stream)
-        self._link_type = link_type
-        self._snaplen = snaplen
-        self._failure: str | None = None
-        self._stream: IO[bytes] | io.RawIOBase = stream
-        header = _FILE_HEADER.pack(_NANOSECOND_MAGIC, *_VERSION, 0, 0, snaplen, link_type)
-        try:
-            if isinstance(stream, io.BufferedWriter | io.BufferedRandom):
-                stream.flush()
-                self._stream = stream.raw
-            self._end = self._position()
-            self._emit(memoryview(header), np.array([len(header)]))
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def write(self, groups: Iterable[Sent | Received]) -> None:
-        """Append the frames of all groups, merged by time; frames of one time keep their order.
-
-        Nothing that the groups hold is needed afterwards.
-
-        Raises:
-            CaptureError: the stream failed, now or in an earlier call. The file ends at a
-                whole record if the stream can be truncated.
-            ValueError: frames of another link type, or of a time that the format cannot
-                express (1970 to 2106).
-        """
-        if self._failure is not None:
-            raise CaptureError(self._failure)
-        parts = [part for group in groups if len(part := self._as_frames(group))]
-        if not parts:
-            return
-        records, ends = _records(parts, self._snaplen)
-        try:
-            self._emit(records.data, ends)
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def _as_frames(self, group: Sent | Received) -> Frames:
-        """Any group as received frames: a batch is a buffer whose frames lie at a fixed stride."""
-        if isinstance(group, Received):
-            frames, chosen = group.frames, group.selection
-            if frames.link_type != self._link_type:
-                raise ValueError(f"frames of link type {frames.link_type}, in a capture of {self._link_type}")
-            if chosen is None:
-                return frames
-            return Frames(
-                frames.buffer,
-                frames.starts[chosen],
-                frames.lengths[chosen],
-                frames.original_lengths[chosen],
-                frames.times[chosen],
-                frames.link_type,
-            )
-        count, length = group.frames.shape
-        lengths = np.full(count, length, dtype=np.int64)
-        starts = np.arange(count, dtype=np.int64) * length
-        return Frames(group.frames.reshape(-1), starts, lengths, lengths, group.times, self._link_type)
-
-    def _emit(self, data: memoryview, ends: NDArray[np.int64]) -> None:
-        """Write all of the data; where that fails, leave no part of a record.
-
-        ends: `(N,)` int64, ascending, where in `data` each record ends.
-        """
-        written = 0
-        try:
-            while written < len(data):
-                written += self._write_some(data[written:])
-        except BaseException:
-            # An interrupt can come between a write and its being counted: ask the file.
-            written = max(written, self._position() - self._end)
-            whole = int(np.searchsorted(ends, written, side="right"))
-            self._end += int(ends[whole - 1]) if whole else 0
-            self._cut()
-            raise
-        self._end += len(data)
-
-    def _write_some(self, data: memoryview) -> int:
-        """Write as much as the stream takes at once, and say how much."""
-        count = self._stream.write(data)
-        if not count:
-            raise BlockingIOError(errno.EAGAIN, "the stream takes nothing more for now")
-        return count
-
-    def _cut(self) -> None:
-        """Truncate the stream after the last whole record. A pipe cannot be; its reader sees the cut."""
-        try:
-            if self._position() > self._end:
-                self._stream.truncate(self._end)
-                self._stream.seek(self._end)
-        except (OSError, ValueError):
-            pass
-
-    def _position(self) -> int:
-        """Where the stream stands, 0 for a pipe."""
-        try:
-            return self._stream.tell()
-        except (OSError, ValueError):
-            return 0
-
-    def _failed(self, error: OSError) -> CaptureError:
-        """Remember a failure, and put it into words."""
-        self._failure = f"{self._name}: the capture cannot be written: {error.strerror or error}"
-        return CaptureError(self._failure)
-
-
-def _records(parts: list[Frames], snaplen: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The records of all frames in time order, and `(N,)` int64 where each one ends."""
-    original = np.concatenate([part.original_lengths for part in parts])
-    lengths = np.minimum(np.concatenate([part.lengths for part in parts]), snaplen)
-    times = np.concatenate([part.times for part in parts])
-    seconds = times // _SECOND
-    if seconds.min() < 0 or seconds.max() > _LAST_SECOND:
-        raise ValueError("a pcap file holds times from 1970 to 2106 only")
-
-    headers = np.empty((len(times), 4), dtype="<u4")
-    headers[:, 0] = seconds
-    headers[:, 1] = times - seconds * _SECOND
-    headers[:, 2] = lengths
-    headers[:, 3] = original
-
-    sizes = lengths + _RECORD_HEADER_LENGTH
-    if np.all(times[1:] >= times[:-1]):
-        ends = np.cumsum(sizes)
-        begins = ends - sizes
-    else:
-        # Parts that are in order each are merged as runs by this sort.
-        order = np.argsort(times, kind="stable")
-        ends = np.cumsum(sizes[order])
-        begins = np.empty_like(ends)
-        begins[order] = ends - sizes[order]
-
-    records = np.empty(int(ends[-1]), dtype=np.uint8)
-    _cells(records, _RECORD_HEADER_LENGTH)[begins] = headers.view(f"V{_RECORD_HEADER_LENGTH}")[:, 0]
-    done = 0
-    for part in parts:
-        these = slice(done, done + len(part))
-        _copy(part.buffer, part.starts, lengths[these], records, begins[these] + _RECORD_HEADER_LENGTH)
-        done += len(part)
-    return records, ends
-
-
-def _copy(
-    source: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    target: NDArray[np.uint8],
-    begins: NDArray[np.int64],
-) -> None:
-    """Copy `lengths` bytes from each of `starts` to each of `begins`, one length at a time.
-
-    The frames of a sweep have few lengths, and NumPy moves cells of one size fastest.
-    """
-    if lengths.min() == lengths.max():
-        runs: list[tuple[int, Any]] = [(int(lengths[0]), slice(None))]
-    else:
-        order = np.argsort(lengths, kind="stable")
-        distinct, firsts = np.unique(lengths[order], return_index=True)
-        runs = list(zip(distinct.tolist(), np.split(order, firsts[1:]), strict=True))
-    for length, chosen in runs:
-        if length:
-            _cells(target, length)[begins[chosen]] = _cells(source, length)[starts[chosen]]
-
-
-def _cells(buffer: NDArray[np.uint8], size: int) -> NDArray[np.void]:
-    """The buffer seen as cells of `size` bytes, one beginning at each byte; no copy."""
-    return np.ndarray(max(0, len(buffer) - size + 1), dtype=f"V{size}", buffer=buffer, strides=(1,))
-
-
-def _name_of(stream: IO[bytes]) -> str:
-    """What to call a stream in an error."""
-    name = getattr(stream, "name", None)
-    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else "capture"
-
-
-# --- reading ----------------------------------------------------------------------------------
 
 
 def read_pcap(
@@ -358,8 +142,13 @@ def columns(
     buffer: NDArray[np.uint8], starts: NDArray[np.int64], count: int, order: str
 ) -> NDArray[np.uint32]:
     """The first `count` 32-bit words at each of `starts`, as `(N, count)` in the file's byte order."""
-    cells = _cells(buffer, 4 * count)[starts]
+    cells = cells_of(buffer, 4 * count)[starts]
     return cells.view(f"{order}u4").reshape(len(starts), count)
+
+
+def cells_of(buffer: NDArray[np.uint8], size: int) -> NDArray[np.void]:
+    """The buffer seen as cells of `size` bytes, one beginning at each byte; no copy."""
+    return np.ndarray(max(0, len(buffer) - size + 1), dtype=f"V{size}", buffer=buffer, strides=(1,))
 
 
 def _file_header_untrusted(data: bytes, name: str) -> tuple[str, int, int, int]:

@@ -45,7 +45,7 @@ _SEARCHED = 4096
 _SECTION_HEADER_LENGTH = 28
 _INTERFACE_HEADER_LENGTH = 20
 _SIMPLE_OVERHEAD, _ENHANCED_OVERHEAD = 16, 32
-_END_OF_OPTIONS, _TSRESOL, _TSOFFSET = 0, 9, 14
+_END_OF_OPTIONS, _NAME, _TSRESOL, _TSOFFSET = 0, 2, 9, 14
 _MICROSECONDS = 6
 _SECOND = 1_000_000_000
 _FINEST_BINARY = 34
@@ -68,6 +68,7 @@ class _Interface:
     shift: int
     factor: int
     divisor: int
+    name: str | None
 
 
 def read_pcapng(
@@ -81,8 +82,8 @@ def read_pcapng(
     """The frames of a capture, some chunks of the file at a time.
 
     As `scanner.capture.pcap.read_pcap`. Where the packets of a chunk have several link
-    types there is one `Frames` for each, in the order of their first packets, and file order
-    is kept within each. Simple packet blocks carry no time: theirs is 0.
+    types, or interfaces of several names, there is one `Frames` for each, in the order of their
+    first packets, and file order is kept within each. Simple packet blocks carry no time: theirs is 0.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
@@ -286,8 +287,10 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
         known = [described.table[index] for index in chosen]
         times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), 0)
         starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
-        link_types = np.array([interface.link_type for interface in known])[which]
-        for link_type, these in _by_value(link_types):
+        links = sorted({(interface.link_type, interface.name or "") for interface in known})
+        places = [links.index((interface.link_type, interface.name or "")) for interface in known]
+        for place, these in _by_value(np.array(places)[which]):
+            link_type, name = links[place]
             yield Frames(
                 buffer=buffer,
                 starts=starts[these],
@@ -295,6 +298,7 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
                 original_lengths=np.maximum(original[these], lengths[these]),
                 times=times[these],
                 link_type=link_type,
+                interface=name or None,
             )
     if usable < len(blocks):
         raise CaptureError(
@@ -347,7 +351,7 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
     if len(block) < _INTERFACE_HEADER_LENGTH:
         raise CaptureError(f"{place} is too short; the file is damaged")
     link_type, _, snaplen = struct.unpack_from(f"{order}HHI", block, 8)
-    resolution, offset = _MICROSECONDS, 0
+    resolution, offset, name = _MICROSECONDS, 0, None
     position, end = 16, len(block) - 4
     while position + 4 <= end:
         code, length = struct.unpack_from(f"{order}HH", block, position)
@@ -358,6 +362,8 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
             raise CaptureError(f"{place} has an option that does not fit; the file is damaged")
         if code == _TSRESOL and length == 1:
             resolution = value[0]
+        elif code == _NAME:
+            name = value.decode(errors="surrogateescape")
         elif code == _TSOFFSET and length == 8:
             offset = struct.unpack(f"{order}q", value)[0]
         position += 4 + (length + 3 & ~3)
@@ -374,6 +380,7 @@ def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _
         shift=max(0, exponent - _FINEST_BINARY) if binary else 0,
         factor=_SECOND if binary else 10 ** max(0, 9 - exponent),
         divisor=2 ** min(exponent, _FINEST_BINARY) if binary else 10 ** max(0, exponent - 9),
+        name=name,
     )
 
 

@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import ZoneOf
 from scanner.core.ports import parse_ports
-from scanner.core.selection import Networks, Selection, parse_networks, parse_time
+from scanner.core.selection import Selection, parse_time
 from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
 from scanner.model import Protocol, UsageError
 
@@ -26,21 +27,25 @@ _DOTS = {3, 6}
 """Of a whole target: of one address, or of a range of two."""
 
 
-def request_of(arguments: argparse.Namespace) -> Request:
-    """The request that `ghostport sweep` was given. Raises UsageError for what it cannot be."""
+def request_of(arguments: argparse.Namespace, zone_of: ZoneOf) -> Request:
+    """The request that `ghostport sweep` was given, on a machine that numbers its interfaces so.
+
+    Raises UsageError for what it cannot be.
+    """
     from scanner.planning import Request  # noqa: PLC0415 - not for those who read captures
+    from scanner.sweeping import sources_of  # noqa: PLC0415
 
     protocols = tuple(protocol for protocol in Protocol if getattr(arguments, protocol.value))
     return Request(
-        targets=parse_targets(arguments.targets) | _from_files(arguments.targets_file),
+        targets=parse_targets(arguments.targets, zone_of) | _from_files(arguments.targets_file, zone_of),
         ports=parse_ports(arguments.ports),
         protocols=protocols or tuple(Protocol),
-        excluded=_excluded(arguments),
+        excluded=_excluded(arguments, zone_of),
         rate=math.inf if arguments.rate == "max" else _number("--rate", arguments.rate),
         retries=whole_number("--retries", arguments.retries),
         wait=_number("--wait", arguments.wait),
         interface=arguments.interface,
-        source=None if arguments.source_ip is None else parse_address(arguments.source_ip),
+        sources=sources_of(arguments.source_ip),
     )
 
 
@@ -69,9 +74,9 @@ def _port_mask(text: str) -> NDArray[np.bool_]:
     return mask
 
 
-def _networks(texts: Iterable[str]) -> Networks | None:
+def _networks(texts: Iterable[str]) -> Hosts | None:
     words = [word for text in texts for word in _parted(text)]
-    return parse_networks(words) if words else None
+    return parse_targets(words) if words else None
 
 
 def whole_number(option: str, text: str) -> int:
@@ -93,10 +98,10 @@ def _number(option: str, text: str) -> float:
     return value
 
 
-def _excluded(arguments: argparse.Namespace) -> AddressSet:
+def _excluded(arguments: argparse.Namespace, zone_of: ZoneOf) -> Hosts:
     # nmap lets commas part targets here, where a comma inside an octet means something else.
     words = itertools.chain.from_iterable(_parted(text) for text in arguments.exclude)
-    return parse_targets(words) | _from_files(arguments.exclude_file)
+    return parse_targets(words, zone_of) | _from_files(arguments.exclude_file, zone_of)
 
 
 def _parted(text: str) -> list[str]:
@@ -104,18 +109,18 @@ def _parted(text: str) -> list[str]:
     return parts if all(part.count(".") in _DOTS or ":" in part for part in parts) else [text]
 
 
-def _from_files(names: Iterable[str]) -> AddressSet:
-    found = AddressSet.empty()
+def _from_files(names: Iterable[str], zone_of: ZoneOf) -> Hosts:
+    found = Hosts()
     for name in names:
-        found |= _from_file(name)
+        found |= _from_file(name, zone_of)
     return found
 
 
-def _from_file(name: str) -> AddressSet:
+def _from_file(name: str, zone_of: ZoneOf) -> Hosts:
     called = "standard input" if name == "-" else name
     try:
         with _opened(name) as stream:
-            return parse_target_lines(_lines(stream), called)
+            return parse_target_lines(_lines(stream), called, zone_of)
     except OSError as error:
         msg = f"{called}: cannot be read: {error.strerror}"
         raise UsageError(msg) from None

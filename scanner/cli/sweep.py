@@ -17,6 +17,7 @@ from scanner.cli.inputs import request_of, whole_number
 from scanner.cli.output import DONE, INCOMPLETE, Records
 from scanner.cli.plugins import plugins_of, scope_of
 from scanner.cli.progress import ProgressBar
+from scanner.contracts import Network
 from scanner.model import GhostportError, UsageError, WireError
 from scanner.planning import Request
 from scanner.sweeping import Sweep
@@ -28,17 +29,24 @@ if TYPE_CHECKING:
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
-    request = request_of(arguments)
+    network = LinuxNetwork()
+    request = request_of(arguments, network.zone)
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
     _check_files(arguments.output, arguments.evidence)
     with plugins_of(arguments) as plugins:
-        return _run(arguments, request, seed, plugins)
+        return _run(arguments, request, network, seed, plugins)
 
 
-def _run(arguments: argparse.Namespace, request: Request, seed: int | None, plugins: Plugins | None) -> int:
+def _run(
+    arguments: argparse.Namespace,
+    request: Request,
+    network: Network,
+    seed: int | None,
+    plugins: Plugins | None,
+) -> int:
     sweep = Sweep(
         request,
-        network=LinuxNetwork(),
+        network=network,
         seed=seed,
         evidence=arguments.evidence,
         scope=scope_of(arguments, plugins),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scanner.core.addresses import AddressSet, format_address, format_range
+from scanner.core.addresses import AddressSet, format_address
+from scanner.core.ipv6 import format_ipv6
 from scanner.core.ports import format_ports
 from scanner.reporters.text import thousands
 from scanner.result import Result
@@ -23,13 +25,14 @@ _MOST_NAMED = 4
 
 def about_sweep(plan: SweepPlan, *, verbose: bool) -> Iterator[str]:
     """One line on what is about to be swept, and a line on whatever is left out."""
-    yield f"sweeping {_named(plan.addresses)}: {_asked(plan)}"
+    yield f"sweeping {_named(plan, plan.addresses)}: {_asked(plan)}"
     if plan.skipped:
-        yield f"not probed: {_named(plan.skipped)}: network or broadcast addresses of this host's own links"
+        named = _named(plan, plan.skipped)
+        yield f"not probed: {named}: network or broadcast addresses of this host's own links"
     if plan.no_route:
-        yield f"down, no route: {_named(plan.no_route)}"
+        yield f"down, no route: {_named(plan, plan.no_route)}"
     if verbose:
-        yield from map(_path, plan.paths)
+        yield from (_path(plan, path) for path in plan.paths)
 
 
 def dry_run(plan: SweepPlan) -> Iterator[str]:
@@ -127,22 +130,24 @@ def _several(count: int, noun: str) -> str:
     return f"{thousands(count)} {noun}" + ("" if count == 1 else "s")
 
 
-def _path(path: Path) -> str:
+def _path(plan: SweepPlan, path: Path) -> str:
     hop = path.hop
     if hop.gateway is not None:
-        through = f"through {format_address(hop.gateway)}"
+        gateway = format_address(hop.gateway) if hop.version == 4 else format_ipv6(hop.gateway)
+        through = f"through {gateway}"
     elif hop.loopback:
         through = "to this host itself"
     else:
         through = "on-link"
-    return f"path: {_count(path.addresses)} by {hop.interface} from {format_address(hop.source)} {through}"
+    source = format_address(hop.source) if hop.version == 4 else format_ipv6(hop.source)
+    return f"path: {_count(path.addresses)} by {hop.interface} from {source} {through}"
 
 
-def _named(addresses: AddressSet) -> str:
-    ranges = addresses.ranges()
-    named = [format_range(first, last) for first, last in ranges[:_MOST_NAMED]]
-    more = f" and {len(ranges) - _MOST_NAMED} more ranges" if len(ranges) > _MOST_NAMED else ""
-    return f"{', '.join(named)}{more} ({_count(addresses)})"
+def _named(plan: SweepPlan, addresses: AddressSet) -> str:
+    named = list(itertools.islice(plan.book.written(addresses), _MOST_NAMED + 1))
+    rest = len(addresses.ranges()) - _MOST_NAMED
+    more = f" and {max(rest, 1)} more ranges" if len(named) > _MOST_NAMED else ""
+    return f"{', '.join(named[:_MOST_NAMED])}{more} ({_count(addresses)})"
 
 
 def _count(addresses: AddressSet) -> str:

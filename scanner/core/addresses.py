@@ -330,19 +330,11 @@ def parse_cidr(text: str, *, host_bits: bool = False) -> tuple[int, int]:
 
 def address_fault(text: str) -> str:
     """Why a text is not a dotted quad, to put into an error."""
-    if looks_like_ipv6(text):
-        return "IPv6 is not supported yet"
     if not _FOUR_NUMBERS.fullmatch(text):
         return "it must be four decimal octets"
     if any(len(octet) > 1 and octet[0] == "0" for octet in text.split(".")):
         return "octets must not have leading zeros"
     return "octets go up to 255"
-
-
-def looks_like_ipv6(text: str) -> bool:
-    """Whether a text was most likely meant as an IPv6 address, prefix or `[address]`."""
-    head = text.partition("/")[0].partition("%")[0]
-    return head.count(":") > 1 and not head.strip("0123456789abcdefABCDEF:.[]")
 
 
 def shown(text: str) -> str:

@@ -35,6 +35,7 @@ LOWEST_SOURCE_PORT = min(first for _, first in _RANGES)
 """No probe leaves from a port below, so no reply goes to one."""
 
 _MESSAGE_BYTES = 11
+_IPV6_MESSAGE_BYTES = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,29 @@ def flows(
     word = destinations.astype(np.uint64)
     word <<= np.uint64(32)
     word |= np.uint64(source)
+    return _parted(siphash(key, [word], _tail(ports, protocol), _MESSAGE_BYTES))
+
+
+def ipv6_flows(
+    key: bytes,
+    source: tuple[int, int],
+    destinations: tuple[NDArray[np.uint64], NDArray[np.uint64]],
+    ports: NDArray[np.uint16],
+    protocol: int,
+) -> Flows:
+    """As `flows`; addresses are given as their halves."""
+    high, low = destinations
+    ours = [np.full(len(high), half, dtype=np.uint64) for half in source]
+    return _parted(siphash(key, [high, low, *ours], _tail(ports, protocol), _IPV6_MESSAGE_BYTES))
+
+
+def _tail(ports: NDArray[np.uint16], protocol: int) -> NDArray[np.uint64]:
     tail = ports.astype(np.uint64)
     tail |= np.uint64(protocol << 16)
-    mixed = siphash(key, [word], tail, _MESSAGE_BYTES)
+    return tail
+
+
+def _parted(mixed: NDArray[np.uint64]) -> Flows:
     return Flows(
         offset=((mixed >> np.uint64(32)) & np.uint64(PORT_SPAN - 1)).astype(np.uint16),
         sequence=mixed.astype(np.uint32),

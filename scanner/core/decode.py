@@ -3,7 +3,7 @@
 Every length that a packet claims is held against what was captured before anything is read.
 What cannot be read is counted under a name and never guessed: a fragment that does not begin the
 datagram, a header that is cut off, a length that lies. This file knows headers (RFC 9293, 768, 792, 4443,
-826) and nothing of probes or verdicts.
+826, 4861) and nothing of probes or verdicts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from scanner.core import headers, ip
 from scanner.core.book import AddressBook
 from scanner.core.columns import columns, gather
-from scanner.core.link import ARP, IPV4, network_layer
+from scanner.core.ipv6 import high_in_zone
+from scanner.core.link import ARP, IPV4, IPV6, network_layer
 from scanner.core.packets import (
+    ARP_REPLY,
+    NEIGHBOUR_ADVERTISEMENT,
     NO_TUNNEL,
     TCP,
     UDP,
@@ -36,6 +39,11 @@ from scanner.core.tunnels import TunnelNumbers
 Rows = NDArray[np.int64]
 
 _ARP_ETHERNET_IPV4 = 0x000108000604
+_NO_ROUTER = 255
+"""The hop limit that no packet from behind a router has."""
+_SOLICITED = 0x40
+_TARGET_ADDRESS = 0x0201
+"""An option of type 2, the hardware address of the target, of one unit of eight bytes (RFC 4861, 4.6.1)."""
 _CUT_OFF = "cut off in the transport header"
 
 
@@ -45,25 +53,39 @@ def decode_untrusted(
     lengths: NDArray[np.int64],
     times: NDArray[np.int64],
     link_type: int,
+    book: AddressBook | None = None,
+    zone: int = 0,
 ) -> Decoded:
-    """Decode frames of a sweep, as `scanner.contracts.Frames` holds them: IPv4 and ARP.
+    """Decode frames of a sweep, as `scanner.contracts.Frames` holds them: IPv4 and ARP, and IPv6.
 
     First fragments are read as they are, later ones counted.
+
+    Args:
+        buffer: where the frames are.
+        starts: where each begins.
+        lengths: bytes of each.
+        times: of each, in ns.
+        link_type: of all of them.
+        book: gives IPv6 addresses their numbers; None: no IPv6 was asked, and none is read.
+        zone: the interface they came in by.
 
     Raises:
         CaptureError: the link type is not supported. Nothing in the frames themselves raises.
     """
-    decoder = Decoder(buffer, times)
+    decoder = Decoder(buffer, times, book=book, zone=zone)
     at, kind = network_layer(buffer, starts, lengths, link_type)
     end = starts + lengths
     there = decoder.reach(at, end)
-    is_ip = there & (kind == IPV4)
     is_arp = there & (kind == ARP)
-    decoder.count("not IPv4 or ARP", there & ~(is_ip | is_arp))
+    unread = there & ~is_arp
     decoder.read_arp(at, end, np.flatnonzero(is_arp))
-    frame = np.flatnonzero(is_ip)
-    _, other = decoder.read_ip(Layer(4, frame, at[frame], end[frame]))
-    decoder.count("other IP protocol", other)
+    for version, ethertype in ((4, IPV4), (6, IPV6)) if book is not None else ((4, IPV4),):
+        is_ip = there & (kind == ethertype)
+        unread &= ~is_ip
+        frame = np.flatnonzero(is_ip)
+        _, other = decoder.read_ip(Layer(version, frame, at[frame], end[frame]))
+        decoder.count("other IP protocol", other)
+    decoder.count("not IPv4 or ARP" if book is None else "neither IP nor ARP", unread)
     return decoder.decoded()
 
 
@@ -94,6 +116,7 @@ class Decoder:
     buffer, times: as in `scanner.contracts.Frames`. ports: `(65536,)` bool, packets that bear on no such port
     are left out; None for all. book: gives IPv6 addresses their numbers. tunnels: theirs. numbers: `(N,)`
     int64, of the frames, where they are others than their rows. set_aside: fragments are not read.
+    zone: number of the interface the frames were seen on, 0 where that is not known.
     """
 
     buffer: NDArray[np.uint8]
@@ -103,6 +126,7 @@ class Decoder:
     tunnels: TunnelNumbers = field(default_factory=TunnelNumbers)
     numbers: Rows | None = None
     set_aside: bool = False
+    zone: int = 0
     unread: Counter[str] = field(default_factory=Counter)
     _tcp: list[Segments] = field(default_factory=list)
     _udp: list[UserDatagrams] = field(default_factory=list)
@@ -179,7 +203,7 @@ class Decoder:
         self, layer: Layer, packets: ip.Packets, rows: Rows, identification: NDArray[np.uint32] | None = None
     ) -> Datagrams:
         frame = layer.frame[rows]
-        source, destination = packets.ends(rows, self.book)
+        source, destination = packets.ends(rows, self.book, self.zone)
         if layer.tunnel is None:
             tunnel = np.full(len(rows), NO_TUNNEL, dtype=np.uint32)
         else:
@@ -255,6 +279,13 @@ class Decoder:
     def _errors(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
         at = packets.transport[rows]
         header = columns(gather(self.buffer, at, headers.ICMP_BYTES), headers.ICMP)
+        if layer.version == 6:
+            told = header["type"] == NEIGHBOUR_ADVERTISEMENT
+            if told.any():
+                # What is said in a tunnel is said of another link, as ARP is.
+                if layer.tunnel is None:
+                    self._advertisements(layer, packets, rows[told])
+                rows, at, header = rows[~told], at[~told], header[~told]
         at = at + headers.ICMP_BYTES
         end = packets.transport[rows] + packets.captured[rows]
         quoted = ip.packets(self.buffer, at, end, layer.version, quoted=True)
@@ -267,7 +298,7 @@ class Decoder:
         if wanted is not None:
             some = some[wanted]
         ports = columns(gather(self.buffer, quoted.transport[some], headers.PORTS_BYTES), headers.PORTS)
-        source, destination = quoted.ends(some, self.book)
+        source, destination = quoted.ends(some, self.book, self.zone)
         self._icmp.append(
             IcmpErrors(
                 ip=self._ip(layer, packets, rows[some]),
@@ -282,6 +313,32 @@ class Decoder:
             )
         )
 
+    def _advertisements(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
+        """Neighbour advertisements (RFC 4861, 4.4 and 7.1.2) that answer somebody, and say where."""
+        buffer, at = self.buffer, packets.transport[rows]
+        body = gather(buffer, at, headers.ADVERTISEMENT_BYTES)
+        said = columns(body, headers.ADVERTISEMENT)
+        sound = (packets.captured[rows] >= headers.ADVERTISEMENT_BYTES) & (packets.ttl(rows) == _NO_ROUTER)
+        sound &= (said["code"] == 0) & (said["flags"] & _SOLICITED != 0) & (said["option"] == _TARGET_ADDRESS)
+        self.count("neighbour advertisement that answers nobody", ~sound)
+        rows, body, said = rows[sound], body[sound], said[sound]
+        _, told = packets.ends(rows, self.book, self.zone)
+        halves = said["target"].astype(np.uint64)
+        book = AddressBook() if self.book is None else self.book
+        high = high_in_zone(halves[:, 0], self.zone) if self.zone else halves[:, 0]
+        frame = layer.frame[rows]
+        self._arp.append(
+            ArpPackets(
+                frame=frame if self.numbers is None else self.numbers[frame],
+                times=self.times[frame],
+                operation=np.full(len(rows), ARP_REPLY, dtype=np.uint16),
+                sender_mac=body[:, 26:32],
+                sender=book.ipv6(high, halves[:, 1]),
+                target_mac=np.zeros((len(rows), 6), dtype=np.uint8),
+                target=told,
+            )
+        )
+
     def read_arp(self, at: Rows, end: Rows, frame: Rows) -> None:
         """Read ARP packets of some frames."""
         rows = gather(self.buffer, at[frame], headers.ARP_BYTES)
@@ -290,15 +347,18 @@ class Decoder:
         sound &= body["kind"] >> np.uint64(16) == _ARP_ETHERNET_IPV4
         self.count("malformed ARP", ~sound)
         frame = frame[sound]
+        ends = [body[name][sound].astype(np.uint32) for name in ("sender", "target")]
+        if self.book is not None:
+            ends = [self.book.ipv4(addresses) for addresses in ends]
         self._arp.append(
             ArpPackets(
                 frame=frame,
                 times=self.times[frame],
                 operation=body["operation"][sound].astype(np.uint16),
                 sender_mac=rows[sound, 8:14],
-                sender=body["sender"][sound].astype(np.uint32),
+                sender=ends[0],
                 target_mac=rows[sound, 18:24],
-                target=body["target"][sound].astype(np.uint32),
+                target=ends[1],
             )
         )
 

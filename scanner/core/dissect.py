@@ -17,6 +17,7 @@ from scanner.core.book import AddressBook
 from scanner.core.columns import gather
 from scanner.core.decode import Decoder, Layer
 from scanner.core.fragments import Reassembled, Reassembler
+from scanner.core.ipv6 import high_in_zone
 from scanner.core.link import ARP, IPV4, IPV6, RAW, network_layer
 from scanner.core.linkfields import NEITHER
 from scanner.core.packets import UDP, Decoded
@@ -53,7 +54,7 @@ class Dissector:
         self._unread: Counter[str] = Counter()
         self._carriers = np.zeros(1 << 16, dtype=np.bool_)
         self._carriers[[*VXLAN_PORTS, GENEVE_PORT]] = True
-        self._before = self._added = 0
+        self._before = self._added = self._zone = 0
 
     @property
     def unread(self) -> Counter[str]:
@@ -67,12 +68,16 @@ class Dissector:
         lengths: NDArray[np.int64],
         times: NDArray[np.int64],
         link_type: int,
+        zone: int = 0,
     ) -> list[Decoded]:
         """The packets of some frames, as `scanner.contracts.Frames` holds them.
+
+        `zone`: number of the interface they were seen on, 0 where that is not known.
 
         Raises:
             CaptureError: the link type is not supported, or there are too many IPv6 addresses or tunnels.
         """
+        self._zone = zone
         self._before, self._added = self._before + self._added, len(starts)
         decoder = self._decoder(buffer, times)
         at, kind = network_layer(buffer, starts, lengths, link_type)
@@ -96,7 +101,7 @@ class Dissector:
     def heard(self, numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Whether there was any packet to these addresses; now and then yes where there was none."""
         is_ipv6, high, low = self._book.halves(numbers)
-        return self._heard[_slots(np.where(is_ipv6, ip.ipv6_word(high, low), low))]
+        return self._heard[_slots(np.where(is_ipv6, ip.ipv6_word(high_in_zone(high, 0), low), low))]
 
     def _decoder(
         self, buffer: NDArray[np.uint8], times: NDArray[np.int64], numbers: NDArray[np.int64] | None = None
@@ -109,6 +114,7 @@ class Dissector:
             self._tunnels,
             numbers,
             set_aside=True,
+            zone=self._zone,
             unread=self._unread,
         )
 

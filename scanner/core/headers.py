@@ -10,6 +10,7 @@ TCP_BYTES = 20
 UDP_BYTES = 8
 ICMP_BYTES = 8
 ARP_BYTES = 28
+ADVERTISEMENT_BYTES = 32
 PORTS_BYTES = 8
 """Of a transport header, what an ICMP error quotes at least (RFC 792): ports, and TCP's sequence number."""
 
@@ -60,5 +61,14 @@ ARP = np.dtype(
         "formats": [">u8", ">u2", ">u4", ">u4"],
         "offsets": [0, 6, 14, 24],
         "itemsize": ARP_BYTES,
+    }
+)
+# RFC 4861, 4.4, with the one option that matters (4.6.1)
+ADVERTISEMENT = np.dtype(
+    {
+        "names": ["code", "flags", "target", "option"],
+        "formats": ["u1", "u1", (">u8", 2), ">u2"],
+        "offsets": [1, 4, 8, 24],
+        "itemsize": ADVERTISEMENT_BYTES,
     }
 )

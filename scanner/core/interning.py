@@ -37,16 +37,21 @@ class Interning(Generic[Key]):
     def numbers(self, keys: NDArray[Key]) -> NDArray[np.int64]:
         """The numbers of keys `(N,)`; new ones get theirs."""
         distinct, first, which = np.unique(keys, return_index=True, return_inverse=True)
-        number = np.full(len(distinct), -1, dtype=np.int64)
-        for run, of_run in self._runs:
-            place = np.minimum(np.searchsorted(run, distinct), len(run) - 1)
-            number = np.where(run[place] == distinct, of_run[place], number)
+        number = self.find(distinct)
         fresh = np.flatnonzero(number < 0)
         if len(fresh):
             # Numbered as they are met, so that what is read in other pieces is numbered alike.
             number[fresh[np.argsort(first[fresh])]] = self._count + np.arange(len(fresh))
             self._remember(distinct[fresh], number[fresh])
         return number[which]
+
+    def find(self, keys: NDArray[Key]) -> NDArray[np.int64]:
+        """The numbers of keys `(N,)` that have one; -1 for the others."""
+        number = np.full(len(keys), -1, dtype=np.int64)
+        for run, of_run in self._runs:
+            place = np.minimum(np.searchsorted(run, keys), len(run) - 1)
+            number = np.where(run[place] == keys, of_run[place], number)
+        return number
 
     def keys(self, numbers: NDArray[np.int64]) -> NDArray[Key]:
         """The keys that have these numbers."""

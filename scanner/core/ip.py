@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scanner.core import headers
 from scanner.core.book import AddressBook
 from scanner.core.columns import columns, gather
+from scanner.core.ipv6 import high_in_zone
 from scanner.core.packets import ICMP, ICMPV6
 
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, OPTIONS = 0, 43, 44, 51, 59, 60
 
-_EXTENSIONS = (HOP_BY_HOP, ROUTING, OPTIONS, 135, 139, 140, AUTHENTICATION, FRAGMENT)
+EXTENSIONS = (HOP_BY_HOP, ROUTING, OPTIONS, 135, 139, 140, AUTHENTICATION, FRAGMENT)
 """Extension headers; all but the last two are of RFC 8200's and RFC 6564's form. Mobility, HIP and shim6 are
 among them."""
 
@@ -60,9 +61,9 @@ class Packets:
     pieces: Pieces
 
     def ends(
-        self, rows: NDArray[np.int64], book: AddressBook | None
+        self, rows: NDArray[np.int64], book: AddressBook | None, zone: int = 0
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """The numbers of source and destination of some of them."""
+        """The numbers of source and destination of some of them, seen on the link of that zone."""
         ends = self.header["ends"][rows]
         if self.version == 4:
             numbers = ends.astype(np.uint32)
@@ -71,7 +72,8 @@ class Packets:
         else:
             halves = ends.astype(np.uint64).reshape(-1, 2)
             book = AddressBook() if book is None else book
-            numbers = book.ipv6(halves[:, 0], halves[:, 1]).reshape(-1, 2)
+            high = high_in_zone(halves[:, 0], zone) if zone else halves[:, 0]
+            numbers = book.ipv6(high, halves[:, 1]).reshape(-1, 2)
         return np.ascontiguousarray(numbers[:, 0]), np.ascontiguousarray(numbers[:, 1])
 
     def ttl(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -162,7 +164,7 @@ def _ipv6(
     piece: list[Pieces] = []
     whole = room >= headers.IPV6_BYTES
     extends = np.zeros(256, dtype=np.bool_)
-    extends[[*_EXTENSIONS]] = True
+    extends[[*EXTENSIONS]] = True
     rows = np.flatnonzero(whole & sound & extends[protocol])
     for _ in range(_MOST_EXTENSIONS):
         cut_off = transport[rows] + 8 > last[rows]

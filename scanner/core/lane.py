@@ -5,13 +5,15 @@ What goes out is a batch of packets, what comes in are claims; the loop around i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.loss import Loss, most_tries
-from scanner.core.outcomes import Outcomes, address_borders
+from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, address_borders, mac_numbers
 from scanner.core.packets import ArpPackets
 from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
@@ -22,6 +24,18 @@ from scanner.model import Reason
 
 _TOLERABLE = 0.01
 """Targets expected to be missed, from which on another round is worth it: one in a hundred sweeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What was learnt of the addresses of a lane on a link of ours.
+
+    macs: `(addresses, 6)` uint8, None without a link layer. contested: `(addresses,)` bool, several hardware
+    addresses answered for these.
+    """
+
+    macs: NDArray[np.uint8] | None
+    contested: NDArray[np.bool_] | None
 
 
 class Lane:
@@ -38,13 +52,15 @@ class Lane:
         attempts: int,
         round_trip: RoundTrip,
         shard: tuple[int, int] = (0, 1),
+        links: Links | None = None,
     ) -> None:
-        """`round_trip` may be shared between lanes over one path.
+        """`round_trip` may be shared between lanes over one path. `links`: the addresses are on one of ours.
 
         `attempts` probes a task at most; but where replies get lost, and it is likely that somebody was
         missed, up to as many retries again.
         """
         self.flows = flows
+        self._links = links
         self._loss = Loss()
         self._most = most_tries(attempts)
         self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
@@ -57,6 +73,10 @@ class Lane:
     def stamp(self, selection: Selection) -> NDArray[np.uint8]:
         """The packets of a selection."""
         return self.flows.stamp(selection.tasks, selection.attempt)
+
+    def places(self, tasks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of its addresses each task asks."""
+        return tasks // len(self.flows.ports)
 
     def hear(self, claims: Claims, _arp: ArpPackets) -> tuple[NDArray[np.int64], Replies]:
         """Take in claims.
@@ -130,4 +150,9 @@ class Lane:
         silent = np.flatnonzero(self.ledger.state[tasks] == Rank.UNANSWERED)
         outcomes.time[silent] = self.schedule.sent_at(tasks[silent], outcomes.tries[silent] - 1)
         outcomes.decide(tasks, self.ledger)
+        if self._links is not None and self._links.macs is not None:
+            place = self.places(tasks)
+            outcomes.mac[:] = mac_numbers(self._links.macs[place])
+            if self._links.contested is not None:
+                outcomes.note[self._links.contested[place]] = ADDRESS_CONFLICT
         return outcomes

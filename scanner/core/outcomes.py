@@ -25,8 +25,10 @@ IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 ABSENT = -1
 """In a signed column: there is no such fact."""
 
-NOTES = ("", "open-inferred")
+NOTES = ("", "open-inferred", "address-conflict")
 """What else may be known of a target, by code."""
+
+ADDRESS_CONFLICT = NOTES.index("address-conflict")
 
 HINTS = (
     "",
@@ -48,7 +50,7 @@ class Outcomes(Columns):
     ttl: int16, rtt: int64 ns, responder: int64, time: int64 ns; each ABSENT where there is none.
     tries: int64. note, hint: uint8, places in NOTES and HINTS. superseded: None, or a tuple of tuples
     (rank, reason, ttl, responder, time), of replies that said less and came before. prober: int64, ABSENT
-    where the outcome is that of all probers.
+    where the outcome is that of all probers. mac: int64, the hardware address that answered for the target.
     """
 
     address: NDArray[np.uint32]
@@ -65,6 +67,7 @@ class Outcomes(Columns):
     hint: NDArray[np.uint8]
     superseded: NDArray[np.object_]
     prober: NDArray[np.int64]
+    mac: NDArray[np.int64]
 
     @staticmethod
     def silent(
@@ -91,6 +94,7 @@ class Outcomes(Columns):
             hint=np.zeros(count, dtype=np.uint8),
             superseded=np.full(count, None, dtype=np.object_),
             prober=np.full(count, ABSENT, dtype=np.int64),
+            mac=np.full(count, ABSENT, dtype=np.int64),
         )
 
     def decide(self, tasks: NDArray[np.int64], ledger: Ledger) -> None:
@@ -133,7 +137,9 @@ class Outcomes(Columns):
         decided = height[best[begins]]
         silent, doubtful = decided == Rank.UNANSWERED, decided <= Rank.FILTERED
         chosen.time[silent] = np.maximum.reduceat(self.time, first)[silent]
-        chosen.note[:] = np.where(doubtful, np.maximum.reduceat(self.note, first), 0)
+        note = np.maximum.reduceat(self.note, first)
+        chosen.note[:] = np.where(doubtful | (note == ADDRESS_CONFLICT), note, 0)
+        chosen.mac[:] = np.maximum.reduceat(self.mac, first)
         chosen.hint[:] = np.where(silent, np.maximum.reduceat(self.hint, first), 0)
         return chosen
 
@@ -179,6 +185,13 @@ class Absent:
             Rank.DOWN,
             self._reason,
         )
+
+
+def mac_numbers(macs: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Hardware addresses `(N, 6)` as numbers."""
+    wide = np.zeros((len(macs), 8), dtype=np.uint8)
+    wide[:, 2:] = macs
+    return wide.view(">i8")[:, 0].astype(np.int64)
 
 
 def absent(addresses: AddressSet, why: Reason, ports: Mapping[Protocol, tuple[int, ...]]) -> Absent:

@@ -22,6 +22,9 @@ ICMPV6 = 58
 ARP_REPLY = 2
 """The operation of an answer (RFC 826)."""
 
+NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
+"""ICMPv6 types (RFC 4861, 4.3 and 4.4)."""
+
 NO_TUNNEL = 0
 """The number of the network that is in no tunnel."""
 
@@ -98,9 +101,11 @@ class IcmpErrors(Columns):
 
 @dataclass(frozen=True, slots=True)
 class ArpPackets(Columns):
-    """ARP packets for IPv4 over Ethernet.
+    """ARP packets for IPv4 over Ethernet, and neighbour advertisements, which say the same of IPv6.
 
-    operation: uint16 (1 request, 2 reply). sender_mac, target_mac: `(N, 6)` uint8. sender, target: uint32.
+    operation: uint16 (1 request, 2 reply; all advertisements are replies). sender_mac, target_mac: `(N, 6)`
+    uint8; an advertisement's target_mac is zero, for it does not name its receiver's. sender, target: uint32,
+    who is at sender_mac, and who is told.
     """
 
     frame: NDArray[np.int64]

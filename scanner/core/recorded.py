@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
+from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, flow_hash, flow_words, join, mix
 from scanner.core.ledger import Ledger, Replies
-from scanner.core.outcomes import ABSENT, NOTES, Outcomes
-from scanner.core.packets import ARP_REPLY, TCP, Decoded
+from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
+from scanner.core.packets import TCP, Decoded
+from scanner.core.presence import Presence
 from scanner.core.rules import Claims, Rank, Rules, reason_code
 from scanner.core.runs import Runs, Scratch, cuts
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
-from scanner.core.transport import echoes
+from scanner.core.transport import echoes, flows_of
 from scanner.model import Reason
 
 Numbers = NDArray[np.uint32]
@@ -40,12 +42,13 @@ _NOTHING_INBOUND, _NOTHING_FROM_TARGET, _NOTHING_TO_PROBER = 1, 2, 3
 class CookieKey:
     """The key of a sweep, which tells its probes from others'.
 
-    They left from these sources, for each target `tries` times at most.
+    They left from these sources, for each target `tries` times at most. book: gives addresses their numbers.
     """
 
     key: bytes
     sources: AddressSet
     tries: int
+    book: AddressBook
 
     def ours(self, probes: Probes) -> NDArray[np.bool_]:
         """Which probes are the sweep's own."""
@@ -53,7 +56,9 @@ class CookieKey:
         for source in np.unique(probes.prober[ours]).tolist():
             for protocol in np.unique(probes.protocol).tolist():
                 rows = np.flatnonzero(ours & (probes.prober == source) & (probes.protocol == protocol))
-                flow = cookie.flows(self.key, source, probes.target[rows], probes.target_port[rows], protocol)
+                book = self.book if source >= FIRST_ENTRY else None
+                targets, ports = probes.target[rows], probes.target_port[rows]
+                flow = flows_of(self.key, source, targets, ports, protocol, book)
                 tried = cookie.attempts(flow.offset, probes.target_port[rows], probes.prober_port[rows])
                 ours[rows] = (tried >= 0) & (tried < self.tries)
                 if protocol == TCP:
@@ -98,7 +103,7 @@ class RecordedTraffic:
         self._rules = Rules()
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
-        self._present: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+        self._presence = Presence()
         self._probers: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
 
     def add(self, decoded: Decoded, frames: int) -> None:
@@ -129,9 +134,7 @@ class RecordedTraffic:
         self._probes.add(_keys(probes), replace(probes, frame=probes.frame + frames))
         self._claims.add(_keys(claims), replace(claims, frame=claims.frame + frames))
         self._probers = np.union1d(self._probers, probes.prober)
-        replies = decoded.arp.operation == ARP_REPLY
-        if replies.any():
-            self._present = np.union1d(self._present, decoded.arp.sender[replies])
+        self._presence.add(decoded.arp)
 
     @property
     def kept(self) -> int:
@@ -139,8 +142,8 @@ class RecordedTraffic:
         return self._probes.count + self._claims.count
 
     def present(self) -> AddressSet:
-        """Addresses that answered ARP."""
-        return AddressSet.from_addresses(self._present)
+        """Addresses that answered ARP, or neighbour solicitations."""
+        return self._presence.addresses()
 
     def judge(
         self,
@@ -203,6 +206,8 @@ class RecordedTraffic:
         np.maximum.at(latest, task_of_true, asked.times)
         outcomes.time[:] = latest
         outcomes.decide(np.arange(len(target)), ledger)
+        outcomes.mac[:], contested = self._presence.of(outcomes.address)
+        outcomes.note[contested] = ADDRESS_CONFLICT
         if question.key is None:
             unheard = _unheard(asked, task_of_true, len(target), heard)
             _remark(outcomes, np.unique(task[betrayed]), unheard, hint)

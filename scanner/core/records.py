@@ -63,6 +63,7 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
         piece.note.tolist(),
         piece.hint.tolist(),
         _superseded(piece, names),
+        *_macs(piece.mac),
     )
     return [
         Verdict(
@@ -79,12 +80,27 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
             note=_NOTES[note],
             hint=_HINTS[hint],
             superseded=steps,
+            mac=mac,
+            oui=oui,
         )
         for (
             ip, kind, port, reason, ttl, rtt, rtt_ms, source, responder, tries, moment, time, note, hint,
-            steps,
+            steps, mac, oui,
         ) in zip(*columns, strict=True)
     ]  # fmt: skip
+
+
+def _macs(numbers: NDArray[np.int64]) -> tuple[list[str | None], list[str | None]]:
+    """Texts of hardware addresses, and of their first three bytes (IEEE 802, 8.2.2)."""
+    nothing: list[str | None] = [None] * len(numbers)
+    rows = np.flatnonzero(numbers != ABSENT)
+    if not len(rows):
+        return nothing, nothing
+    macs, ouis = nothing, nothing.copy()
+    for row, number in zip(rows.tolist(), numbers[rows].tolist(), strict=True):
+        macs[row] = text = number.to_bytes(6, "big").hex(":")
+        ouis[row] = text[:8]
+    return macs, ouis
 
 
 def _responders(piece: Outcomes, addresses: list[str], names: Names) -> list[str]:

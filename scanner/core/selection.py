@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core.addresses import AddressSet, looks_like_ipv6, shown
-from scanner.core.targets import parse_targets
+from scanner.core.addresses import shown
+from scanner.core.hosts import Hosts
 from scanner.model import UsageError
 
 _SECOND = 1_000_000_000
@@ -24,32 +23,6 @@ _MOMENT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """A set of IPv4 and IPv6 addresses.
-
-    plain: those of IPv4. first, last: `(R, 2)` uint64, halves of the ends of IPv6 ranges.
-    """
-
-    plain: AddressSet
-    first: NDArray[np.uint64]
-    last: NDArray[np.uint64]
-
-    def ipv4(self, addresses: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Which addresses `(N,)` are in it."""
-        return self.plain.contains(addresses)
-
-    def ipv6(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which addresses are in it, given as their halves `(N,)`."""
-        within = np.zeros(len(high), dtype=np.bool_)
-        # As many as somebody wrote.
-        for first, last in zip(self.first, self.last, strict=True):
-            above = (high > first[0]) | ((high == first[0]) & (low >= first[1]))
-            below = (high < last[0]) | ((high == last[0]) & (low <= last[1]))
-            within |= above & below
-        return within
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What to speak of.
@@ -59,28 +32,10 @@ class Selection:
     """
 
     ports: NDArray[np.bool_] | None = None
-    probers: Networks | None = None
-    targets: Networks | None = None
+    probers: Hosts | None = None
+    targets: Hosts | None = None
     since: int | None = None
     until: int | None = None
-
-
-def parse_networks(texts: Iterable[str]) -> Networks:
-    """Networks written as targets are, or as IPv6 addresses and prefixes.
-
-    Raises UsageError that names the text.
-    """
-    plain: list[str] = []
-    ranges: list[tuple[int, int]] = []
-    for text in texts:
-        if looks_like_ipv6(text):
-            ranges.append(_ipv6_range(text))
-        else:
-            plain.append(text)
-    ends = np.array([[_halves(first), _halves(last)] for first, last in ranges], dtype=np.uint64)
-    ends = ends.reshape(-1, 2, 2)
-    addresses = parse_targets(plain) if plain else AddressSet.empty()
-    return Networks(addresses, ends[:, 0], ends[:, 1])
 
 
 def parse_time(text: str) -> int:
@@ -113,24 +68,3 @@ def _whole_seconds(moment: re.Match[str]) -> int | None:
 
 def _nanoseconds(fraction: str | None) -> int:
     return int((fraction or "0").ljust(9, "0"))
-
-
-def _halves(address: int) -> tuple[int, int]:
-    return address >> 64, address & (1 << 64) - 1
-
-
-def _ipv6_range(text: str) -> tuple[int, int]:
-    import netaddr  # noqa: PLC0415 - a fiftieth of a second, for those who need it
-
-    if "%" in text:
-        msg = f"{shown(text)} has a zone; a capture does not tell of zones: leave out what is behind the %"
-        raise UsageError(msg)
-    try:
-        network = netaddr.IPNetwork(text.strip("[]"), version=6)
-    except (ValueError, netaddr.AddrFormatError):
-        msg = f"{shown(text)} is not an IPv6 address or prefix; write it like 2001:db8::/32"
-        raise UsageError(msg) from None
-    if network.value != network.first:
-        msg = f"{shown(text)} has host bits set; the network is {network.cidr}"
-        raise UsageError(msg)
-    return int(network.first), int(network.last)

@@ -34,6 +34,7 @@ class _Row(Columns):
     hint: NDArray[np.uint8]
     superseded: NDArray[np.uint32]
     prober: NDArray[np.int64]
+    mac: NDArray[np.int64]
 
 
 class OutcomeStore:

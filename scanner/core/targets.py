@@ -1,4 +1,4 @@
-"""What a target may be written as: an address, a CIDR, a range, or nmap's octet ranges.
+"""What a target may be written as: an address, a CIDR, a range, or nmap's octet ranges; IPv4 or IPv6.
 
 The law: a text is read in one way only, or refused. What two tools would read differently
 (leading zeros, short forms, host names) is refused, and the error shows an accepted form.
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from scanner.core.addresses import (
     AddressSet,
     address_fault,
-    looks_like_ipv6,
     match_address,
     parse_cidr,
     shown,
 )
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set, ZoneOf, looks_like_ipv6, parse_ipv6_range
 from scanner.model import UsageError
 
 MAX_RANGES_PER_TARGET = 1 << 20
@@ -38,31 +39,28 @@ MAX_TARGET_LENGTH = 4096
 MAX_LINE_LENGTH = 1 << 16
 """Characters of one line of a targets file."""
 
-_FORMS = "write 10.0.0.1, 10.0.0.0/24, 10.0.0.1-10.0.0.20 or 10.0.0-3.1-254"
+_FORMS = "write 10.0.0.1, 10.0.0.0/24, 10.0.0.1-10.0.0.20 or 10.0.0-3.1-254, or IPv6 likewise"
 _OCTET_SPAN = re.compile(r"(0|[1-9][0-9]*)?(?:(-)(0|[1-9][0-9]*)?)?")
 _OCTETS = 4
 
 
-def parse_target(text: str) -> AddressSet:
-    """The addresses that one text names, never none.
-
-    Raises UsageError, one line that names the text and what is wrong with it.
-    """
-    return parse_targets([text])
-
-
-def parse_targets(texts: Iterable[str]) -> AddressSet:
+def parse_targets(texts: Iterable[str], zone_of: ZoneOf | None = None) -> Hosts:
     """The union of what the texts name; without texts the empty set.
 
-    Raises UsageError, one line that names the first text which is not a target.
+    Args:
+        texts: they.
+        zone_of: numbers the interfaces that link-local addresses name; None: there are none to name.
+
+    Raises:
+        UsageError: one line that names the first text which is not a target.
     """
-    gathered = _Gathered()
+    gathered = _Gathered(zone_of)
     for text in texts:
         gathered.add(text)
     return gathered.union()
 
 
-def parse_target_lines(lines: Iterable[str], name: str) -> AddressSet:
+def parse_target_lines(lines: Iterable[str], name: str, zone_of: ZoneOf | None = None) -> Hosts:
     """The union of the targets in a file, as `nmap -iL` reads one.
 
     Targets stand apart by white space, on one line or many; `#` starts a comment that ends
@@ -71,11 +69,12 @@ def parse_target_lines(lines: Iterable[str], name: str) -> AddressSet:
     Args:
         lines: the lines of the file, with or without line ends.
         name: what to call the file in an error.
+        zone_of: as for `parse_targets`.
 
     Raises:
         UsageError: one line that starts with the file's name and the line's number.
     """
-    gathered = _Gathered()
+    gathered = _Gathered(zone_of)
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LINE_LENGTH:
             raise UsageError(
@@ -92,13 +91,18 @@ def parse_target_lines(lines: Iterable[str], name: str) -> AddressSet:
 class _Gathered:
     """Ranges of the targets read so far, eight bytes a bound, not yet merged."""
 
-    __slots__ = ("_ends", "_starts")
+    __slots__ = ("_ends", "_ipv6", "_starts", "_zone_of")
 
-    def __init__(self) -> None:
+    def __init__(self, zone_of: ZoneOf | None) -> None:
         self._starts = array("q")
         self._ends = array("q")
+        self._ipv6: list[tuple[int, int]] = []
+        self._zone_of = zone_of
 
     def add(self, text: str) -> None:
+        if len(text) <= MAX_TARGET_LENGTH and looks_like_ipv6(text):
+            self._ipv6.append(parse_ipv6_range(text, self._zone_of))
+            return
         span = _single_range(text)
         if span is not None:
             self._starts.append(span[0])
@@ -107,15 +111,14 @@ class _Gathered:
             starts, ends = _octet_ranges(text)
             self._starts.frombytes(starts.tobytes())
             self._ends.frombytes(ends.tobytes())
-        if len(self._starts) > MAX_RANGES:
+        if len(self._starts) + len(self._ipv6) > MAX_RANGES:
             raise UsageError(
                 f"{shown(text)} takes the targets beyond {MAX_RANGES} ranges; write them as CIDRs"
             )
 
-    def union(self) -> AddressSet:
-        return AddressSet.from_ranges(
-            np.frombuffer(self._starts, dtype=np.int64), np.frombuffer(self._ends, dtype=np.int64)
-        )
+    def union(self) -> Hosts:
+        starts, ends = (np.frombuffer(bounds, dtype=np.int64) for bounds in (self._starts, self._ends))
+        return Hosts(AddressSet.from_ranges(starts, ends), Ipv6Set.of(self._ipv6))
 
 
 def _single_range(text: str) -> tuple[int, int] | None:
@@ -125,8 +128,6 @@ def _single_range(text: str) -> tuple[int, int] | None:
         return address, address
     if len(text) > MAX_TARGET_LENGTH:
         raise _refused(text, f"it is longer than {MAX_TARGET_LENGTH} characters")
-    if looks_like_ipv6(text):
-        raise UsageError(f"{shown(text)}: IPv6 is not supported yet; give an IPv4 target, like 10.0.0.0/24")
     if "/" in text:
         return parse_cidr(text, host_bits=True)
     lower, _, upper = text.partition("-")

@@ -15,6 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MAC_BYTES = 6
+_IPV6_BYTES = 16
+
+Value = NDArray[np.unsignedinteger] | int | bytes
+"""What goes into a field: a number or six bytes for all packets; for each packet a number, `(N,)`, or the two
+halves of an IPv6 address, `(N, 2)` uint64."""
 
 
 class Field(enum.Enum):
@@ -26,6 +31,7 @@ class Field(enum.Enum):
     DESTINATION_PORT = "destination_port"
     SEQUENCE = "sequence"
     SOURCE_MAC = "source_mac"
+    SOLICITED = "solicited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Template:
     """A network-layer packet with holes.
 
     packet: the bytes, varying fields and checksums zero.
-    fields: offset and width in bytes of each varying field; offsets are even, widths 2, 4 or 6.
+    fields: offset and width in bytes of each varying field; offsets are even, widths 2, 4, 6 or 16.
     checksums: in no order; none covers another.
     """
 
@@ -96,7 +102,9 @@ class Stamper:
     def _column(self, offset: int, width: int) -> NDArray[np.generic]:
         """One field of every row laid over the bytes: big-endian numbers, or six bytes as they are."""
         length = self._rows.shape[1]
-        kind = f"V{width}" if width == _MAC_BYTES else f">u{width}"
+        kind: object = (
+            (">u8", 2) if width == _IPV6_BYTES else f"V{width}" if width == _MAC_BYTES else f">u{width}"
+        )
         layout = np.dtype({"names": ["field"], "formats": [kind], "offsets": [offset], "itemsize": length})
         column: NDArray[np.generic] = self._rows.view(layout)["field"][:, 0]
         return column
@@ -106,14 +114,12 @@ class Stamper:
         """How many packets a batch may have."""
         return len(self._rows)
 
-    def stamp(
-        self, count: int, values: Mapping[Field, NDArray[np.unsignedinteger] | int | bytes]
-    ) -> NDArray[np.uint8]:
+    def stamp(self, count: int, values: Mapping[Field, Value]) -> NDArray[np.uint8]:
         """Stamp a batch.
 
         Args:
             count: packets in the batch, at most `capacity`.
-            values: for each field of the template a number, or `(count,)` numbers; six bytes for SOURCE_MAC.
+            values: for each field of the template its value.
 
         Returns:
             `(count, L)` uint8, valid until the next call.
@@ -138,12 +144,17 @@ def _covered(template: Template, checksum: Checksum) -> Iterator[Field]:
             yield field
 
 
-def _word_sum(value: NDArray[np.unsignedinteger] | int | bytes) -> NDArray[np.uint32] | int:
+def _word_sum(value: Value) -> NDArray[np.uint32] | int:
     """All 16-bit words of a value, added."""
     if isinstance(value, bytes):
         return sum(int.from_bytes(value[at : at + 2], "big") for at in range(0, len(value), 2))
     if isinstance(value, int):
         return (value >> 16) + (value & 0xFFFF)
+    if value.dtype.itemsize == np.dtype(np.uint64).itemsize:
+        words = (value >> np.uint64(32)) + (value & np.uint64(0xFFFF_FFFF))
+        words = (words >> np.uint64(16)) + (words & np.uint64(0xFFFF))
+        summed: NDArray[np.uint32] = words.sum(axis=-1).astype(np.uint32)
+        return summed
     wide = value.astype(np.uint32)
     if value.dtype.itemsize == np.dtype(np.uint16).itemsize:
         return wide
@@ -162,7 +173,7 @@ def _constant_sum(packet: bytes, checksum: Checksum) -> int:
 
 
 def _finish(total: NDArray[np.uint32], *, zero_means_none: bool) -> NDArray[np.uint32]:
-    # Two folds suffice: a constant and at most eight halves of 16 bits stay below 2**20.
+    # Two folds suffice: a constant, and what at most two dozen words of 16 bits add up to, stay below 2**24.
     for _ in range(2):
         carry = total >> np.uint32(16)
         total &= np.uint32(0xFFFF)

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
+from scanner.core.book import AddressBook
+from scanner.core.ipv6 import high_in_zone
 from scanner.core.rules import Claims, sequence_agrees
-from scanner.core.template import Field, Stamper, Template
+from scanner.core.template import Field, Stamper, Template, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,29 @@ def echoes(claims: Claims) -> NDArray[np.bool_]:
     return to_itself & ~cookie.is_source_port(claims.target_port, claims.prober_port)
 
 
+def flows_of(
+    key: bytes,
+    source: int,
+    targets: NDArray[np.uint32],
+    ports: NDArray[np.uint16],
+    protocol: int,
+    book: AddressBook | None,
+) -> cookie.Flows:
+    """What the key makes of targets of one version of IP, given as numbers, those of IPv6 of a book."""
+    if book is None:
+        return cookie.flows(key, source, targets, ports, protocol)
+    _, high, low = book.halves(np.array([source], dtype=np.uint32))
+    _, *halves = book.halves(targets)
+    ours = int(high[0]), int(low[0])
+    return cookie.ipv6_flows(key, ours, (halves[0], halves[1]), ports, protocol)
+
+
+def on_wire(book: AddressBook, numbers: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """IPv6 addresses as a template holds them."""
+    _, high, low = book.halves(numbers)
+    return np.stack([high_in_zone(high, 0), low], axis=1)
+
+
 class TransportFlows:
     """TCP or UDP probes from one source to addresses × ports.
 
@@ -55,15 +80,21 @@ class TransportFlows:
         ports: tuple[int, ...],
         key: bytes,
         capacity: int,
+        book: AddressBook | None = None,
     ) -> None:
-        """`ports` in order, without repeats; `key` 16 bytes; `capacity` most packets a batch."""
+        """`ports` in order, without repeats; `key` 16 bytes; `capacity` most packets a batch.
+
+        `book`: the addresses are of IPv6, and `source` and `addresses` its numbers.
+        """
         self._stamper = Stamper(template, capacity)
+        self._book = book
         self._sequenced = Field.SEQUENCE in template.fields
         self.protocol = protocol
         self.source = source
         self.addresses = addresses
         self.ports: NDArray[np.uint16] = np.array(ports, dtype=np.uint16)
         self._key = key
+        self._own: NDArray[np.uint32] = np.array([source], dtype=np.uint32)
 
     @property
     def tasks(self) -> int:
@@ -80,10 +111,10 @@ class TransportFlows:
     def stamp(self, tasks: NDArray[np.int64], attempt: int) -> NDArray[np.uint8]:
         """The probes of one try: `(N, L)` uint8, valid until the next call."""
         destinations, ports = self.targets(tasks)
-        flow = cookie.flows(self._key, self.source, destinations, ports, self.protocol)
-        values: dict[Field, NDArray[np.unsignedinteger] | int] = {
-            Field.SOURCE: self.source,
-            Field.DESTINATION: destinations,
+        flow = self._flows(destinations, ports)
+        values: dict[Field, Value] = {
+            Field.SOURCE: self.source if self._book is None else on_wire(self._book, self._own),
+            Field.DESTINATION: destinations if self._book is None else on_wire(self._book, destinations),
             Field.SOURCE_PORT: cookie.source_ports(flow.offset, ports, attempt),
             Field.DESTINATION_PORT: ports,
         }
@@ -101,10 +132,13 @@ class TransportFlows:
             return Matched(row=nothing, task=nothing, attempt=nothing, genuine=nothing.astype(np.bool_))
         mine = claims.take(row)
         task = address * len(self.ports) + port
-        flow = cookie.flows(self._key, self.source, mine.target, mine.target_port, self.protocol)
+        flow = self._flows(mine.target, mine.target_port)
         attempt = cookie.attempts(flow.offset, mine.target_port, mine.prober_port).astype(np.int64)
         genuine = (attempt >= 0) & (attempt < tries[task]) & sequence_agrees(mine, flow.sequence)
         return Matched(row=row, task=task, attempt=attempt, genuine=genuine)
+
+    def _flows(self, targets: NDArray[np.uint32], ports: NDArray[np.uint16]) -> cookie.Flows:
+        return flows_of(self._key, self.source, targets, ports, self.protocol, self._book)
 
     def _find(
         self, claims: Claims, row: NDArray[np.int64]

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import EvidenceSink, Frames, Sent, Sink
+from scanner.contracts import EvidenceSink, Frames, Sent, Sink, Wire
 from scanner.model import UsageError
 from scanner.plugins.isolation import PluginHangs
 from scanner.plugins.registry import Plugin, Plugins
@@ -43,11 +43,11 @@ class Sinks:
         """Names of those that did not take everything."""
         return [declared.name for declared, owner, _ in self._open if owner.disabled]
 
-    def write(self, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+    def write(self, wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
         """As `scanner.engine.Recorder`; comes back before they have taken it."""
         batches = []
         if sent is not None and len(sent.times):
-            batches.append((_frames_of(sent, frames.link_type), True))
+            batches.append((_frames_of(sent, wire.link_type), True))
         if len(replies):
             batches.append((_gathered(frames, replies), False))
         for _, owner, sink in self._open:

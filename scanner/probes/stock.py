@@ -17,7 +17,8 @@ import msgspec
 from scanner.contracts import Probe
 from scanner.core.template import Template
 from scanner.probes.arp import ARP_REQUEST, arp_request
-from scanner.probes.compiler import compile_arp, compile_probe
+from scanner.probes.compiler import compile_arp, compile_probe, compile_solicitation
+from scanner.probes.neighbour_solicitation import NEIGHBOUR_SOLICITATION, neighbour_solicitation
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import PAYLOADS, UDP
 
@@ -27,39 +28,42 @@ _BUILT_IN = (TCP_SYN, UDP)
 
 
 class StockTemplate(msgspec.Struct, frozen=True):
-    """A template, and the probe and payload that it was compiled from."""
+    """A template, and the probe, version of IP and payload that it was compiled from."""
 
     probe: str
+    version: int
     payload: bytes
     template: Template
 
 
-def template_of(probe: Probe, port: int) -> Template:
-    """The template of a probe for a port: from stock, else compiled now.
+def template_of(probe: Probe, port: int, version: int = 4) -> Template:
+    """The template of a probe for a port and a version of IP: from stock, else compiled now.
 
     Raises:
         UsageError: the probe's packet cannot be made a template.
     """
     if probe in _BUILT_IN:
-        return _stock()[probe.name, probe.payload(port)]
-    return compile_probe(probe, port)
+        return _stock()[probe.name, version, probe.payload(port)]
+    return compile_probe(probe, port, version)
 
 
-def arp_template() -> Template:
-    """The template of an ARP request."""
-    return _stock()[ARP_REQUEST, b""]
+def neighbour_template(version: int) -> Template:
+    """The template that asks who is there: an ARP request, or a neighbour solicitation."""
+    return _stock()[ARP_REQUEST if version == 4 else NEIGHBOUR_SOLICITATION, version, b""]
 
 
 def compile_stock() -> Iterator[StockTemplate]:
     """All of them, compiled anew."""
-    for probe, port in ((TCP_SYN, _PLAIN_PORT), *((UDP, port) for port in (_PLAIN_PORT, *PAYLOADS))):
-        yield StockTemplate(probe.name, probe.payload(port), compile_probe(probe, port))
-    yield StockTemplate(ARP_REQUEST, b"", compile_arp(arp_request()))
+    for version in (4, 6):
+        for probe, port in ((TCP_SYN, _PLAIN_PORT), *((UDP, port) for port in (_PLAIN_PORT, *PAYLOADS))):
+            yield StockTemplate(probe.name, version, probe.payload(port), compile_probe(probe, port, version))
+    yield StockTemplate(ARP_REQUEST, 4, b"", compile_arp(arp_request()))
+    yield StockTemplate(NEIGHBOUR_SOLICITATION, 6, b"", compile_solicitation(neighbour_solicitation()))
 
 
-def _stock() -> dict[tuple[str, bytes], Template]:
+def _stock() -> dict[tuple[str, int, bytes], Template]:
     listed = msgspec.json.decode(STOCK.read_bytes(), type=list[StockTemplate])
-    return {(stock.probe, stock.payload): stock.template for stock in listed}
+    return {(stock.probe, stock.version, stock.payload): stock.template for stock in listed}
 
 
 if __name__ == "__main__":

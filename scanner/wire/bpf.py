@@ -4,7 +4,8 @@ This file opens no socket. It only writes the program down; the kernel (or the s
 interpreter in the tests) runs it. It is coarse on purpose: it keeps the ring free of
 other people's traffic, and says nothing about what a frame means.
 
-Opcodes: include/uapi/linux/bpf_common.h. Header layouts: RFC 791 (IPv4), RFC 826 (ARP).
+Opcodes: include/uapi/linux/bpf_common.h. Header layouts: RFC 791 (IPv4), RFC 8200 (IPv6),
+RFC 4443 and 4861 (ICMPv6), RFC 826 (ARP).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from scanner.core.cookie import LOWEST_SOURCE_PORT
-from scanner.core.packets import ARP_REPLY
+from scanner.core.ip import EXTENSIONS, FRAGMENT
+from scanner.core.packets import ARP_REPLY, ICMP, ICMPV6, TCP, UDP
 
 Instruction: TypeAlias = tuple[int, int, int, int]
 """One `struct sock_filter`: code, jump if true, jump if false, operand."""
@@ -34,11 +37,11 @@ _JUMP_NOT_LESS = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _JUMP_ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
-_ETHERTYPE_IPV4 = 0x0800
-_ETHERTYPE_ARP = 0x0806
-_ICMP = 1
-_TCP = 6
-_UDP = 17
+_ICMPV6_ERRORS = (1, 4)  # RFC 4443, 3: unreachable, too big, time exceeded, parameter problem
+_ECHO_REPLY = 129  # RFC 4443, 4.2
+_NEIGHBOUR_ADVERTISEMENT = 136  # RFC 4861, 4.4
+
+_SCTP = 132  # RFC 9260; its ports stand where those of TCP and UDP do
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,15 @@ class _Step:
 def replies_filter(header_length: int, lowest_port: int = LOWEST_SOURCE_PORT) -> tuple[Instruction, ...]:
     """The program for frames with `header_length` bytes of link header: 14 (Ethernet) or 0.
 
-    Accepts unfragmented packets and first fragments of IPv4 TCP and UDP to a port not
-    below `lowest_port`, IPv4 ICMP, and, on Ethernet, ARP replies. VLAN tags need no
+    Accepts, unfragmented or the first of their fragments: TCP, UDP and SCTP to a port not below
+    `lowest_port`; ICMP; of ICMPv6 the errors, echo replies and neighbour advertisements; whatever
+    stands behind an extension header of IPv6; and, on Ethernet, ARP replies. VLAN tags need no
     rule: the kernel takes the outer one off before the filter sees the frame.
     """
-    ip = header_length
     steps = [
         *(_ethernet_head() if header_length else _bare_head()),
-        _Step(_LD_HALF, ip + 6, label="ip"),
-        _Step(_JUMP_ANY_BIT, 0x1FFF, true="reject"),  # fragment offset
-        _Step(_LD_BYTE, ip + 9),
-        _Step(_JUMP_EQUAL, _ICMP, true="accept"),
-        _Step(_JUMP_EQUAL, _TCP, true="ports"),
-        _Step(_JUMP_EQUAL, _UDP, false="reject"),
-        _Step(_LDX_HEADER_LENGTH, ip, label="ports"),
-        _Step(_LD_HALF_INDEXED, ip + 2),
-        _Step(_JUMP_NOT_LESS, lowest_port, true="accept", false="reject"),
+        *_ipv6(header_length, lowest_port),
+        *_ipv4(header_length, lowest_port),
         _Step(_RETURN, ACCEPT_WHOLE_FRAME, label="accept"),
         _Step(_RETURN, 0, label="reject"),
     ]
@@ -80,8 +76,9 @@ def replies_filter(header_length: int, lowest_port: int = LOWEST_SOURCE_PORT) ->
 def _ethernet_head() -> list[_Step]:
     return [
         _Step(_LD_HALF, 12),
-        _Step(_JUMP_EQUAL, _ETHERTYPE_IPV4, true="ip"),
-        _Step(_JUMP_EQUAL, _ETHERTYPE_ARP, false="reject"),
+        _Step(_JUMP_EQUAL, ETHERTYPE_IPV4, true="ipv4"),
+        _Step(_JUMP_EQUAL, ETHERTYPE_IPV6, true="ipv6"),
+        _Step(_JUMP_EQUAL, ETHERTYPE_ARP, false="reject"),
         _Step(_LD_HALF, 14 + 6),
         _Step(_JUMP_EQUAL, ARP_REPLY, true="accept", false="reject"),
     ]
@@ -91,7 +88,45 @@ def _bare_head() -> list[_Step]:
     return [
         _Step(_LD_BYTE, 0),
         _Step(_AND, 0xF0),
-        _Step(_JUMP_EQUAL, 0x40, true="ip", false="reject"),
+        _Step(_JUMP_EQUAL, 0x40, true="ipv4"),
+        _Step(_JUMP_EQUAL, 0x60, true="ipv6", false="reject"),
+    ]
+
+
+def _ipv4(ip: int, lowest_port: int) -> list[_Step]:
+    """For an IPv4 header at `ip`."""
+    return [
+        _Step(_LD_HALF, ip + 6, label="ipv4"),
+        _Step(_JUMP_ANY_BIT, 0x1FFF, true="reject"),  # fragment offset
+        _Step(_LD_BYTE, ip + 9),
+        _Step(_JUMP_EQUAL, ICMP, true="accept"),
+        *(_Step(_JUMP_EQUAL, protocol, true="ports") for protocol in (TCP, UDP)),
+        _Step(_JUMP_EQUAL, _SCTP, false="reject"),
+        _Step(_LDX_HEADER_LENGTH, ip, label="ports"),
+        _Step(_LD_HALF_INDEXED, ip + 2),
+        _Step(_JUMP_NOT_LESS, lowest_port, true="accept", false="reject"),
+    ]
+
+
+def _ipv6(ip: int, lowest_port: int) -> list[_Step]:
+    """For an IPv6 header at `ip`."""
+    behind = ip + 40
+    least, most = _ICMPV6_ERRORS
+    return [
+        _Step(_LD_BYTE, ip + 6, label="ipv6"),
+        *(_Step(_JUMP_EQUAL, protocol, true="ports6") for protocol in (TCP, UDP, _SCTP)),
+        _Step(_JUMP_EQUAL, ICMPV6, true="icmp6"),
+        *(_Step(_JUMP_EQUAL, header, true="accept") for header in EXTENSIONS if header != FRAGMENT),
+        _Step(_JUMP_EQUAL, FRAGMENT, false="reject"),
+        _Step(_LD_HALF, behind + 2),
+        _Step(_JUMP_ANY_BIT, 0xFFF8, true="reject", false="accept"),  # fragment offset
+        _Step(_LD_BYTE, behind, label="icmp6"),
+        _Step(_JUMP_EQUAL, _NEIGHBOUR_ADVERTISEMENT, true="accept"),
+        _Step(_JUMP_EQUAL, _ECHO_REPLY, true="accept"),
+        _Step(_JUMP_NOT_LESS, most + 1, true="reject"),
+        _Step(_JUMP_NOT_LESS, least, true="accept", false="reject"),
+        _Step(_LD_HALF, behind + 2, label="ports6"),
+        _Step(_JUMP_NOT_LESS, lowest_port, true="accept", false="reject"),
     ]
 
 

@@ -18,6 +18,7 @@ from scanner.model import UsageError
 Runner: TypeAlias = Callable[[Sequence[str], str], str]
 """Given the arguments behind `ip` and the text for its standard input: its standard output."""
 
+_NO_JSON = "`ip -j` does not answer in JSON; install iproute2 4.16 or newer"
 _PATIENCE = 60.0  # seconds; a dump of a full Internet table takes two
 
 
@@ -65,11 +66,21 @@ def parse_json_list(text: str) -> list[dict[str, Any]]:
     except ValueError:
         values = None
     if not isinstance(values, list):
-        raise UsageError("`ip -j` does not answer in JSON; install iproute2 4.16 or newer")
+        raise UsageError(_NO_JSON)
     # Old releases print an empty object for what a filter left out.
     return [value for value in values if isinstance(value, dict) and value]
 
 
 def parse_json_lines(text: str) -> list[dict[str, Any]]:
-    """The objects of an `ip -j -batch` answer: one JSON list for each line that succeeded."""
-    return [value for line in text.splitlines() for value in parse_json_list(line)]
+    """The objects of an `ip -j -batch` answer: one JSON list for each line that succeeded.
+
+    Raises UsageError where one is no JSON list.
+    """
+    lists = filter(None, map(str.strip, text.splitlines()))
+    try:
+        values = json.loads(f"[{','.join(lists)}]")  # all at once: a third of the time
+    except ValueError:
+        values = [None]
+    if not all(isinstance(value, list) for value in values):
+        raise UsageError(_NO_JSON)
+    return [value for line in values for value in line if isinstance(value, dict) and value]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from scanner.contracts import Clock, Conversation, Hop, Wire
+import socket
+
+from scanner.contracts import Clock, Conversation, Hop, Sources, Wire
 from scanner.core.addresses import AddressSet, format_address
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, without_zone, zone_number
+from scanner.model import UsageError
 from scanner.wire.clock import SystemClock
 from scanner.wire.ip_command import Runner, run_ip
 from scanner.wire.neighbours import parse_neighbours
 from scanner.wire.open import open_wire
+from scanner.wire.own_addresses import on_link_specials
+from scanner.wire.prefixes import Range
 from scanner.wire.receive_ring import RingOptions
-from scanner.wire.routes import on_link_specials, plan_routes
+from scanner.wire.routes import plan_routes
 
 _LEAST_BLOCKS = 16
 
@@ -28,19 +35,40 @@ class LinuxNetwork:
         return self._clock
 
     def routes(
-        self, targets: AddressSet, interface: str | None, source: int | None
-    ) -> list[tuple[Hop | None, AddressSet]]:
+        self, targets: Hosts, interface: str | None, sources: Sources
+    ) -> list[tuple[Hop | None, Hosts]]:
         """As the kernel answers; see `scanner.wire.routes.plan_routes`."""
-        groups = plan_routes(targets.ranges(), interface, source, self._run)
-        return [(hop, AddressSet.of(ranges)) for hop, ranges in groups]
+        found: list[tuple[Hop | None, Hosts]] = []
+        if targets.ipv4:
+            groups = plan_routes(targets.ipv4.ranges(), 4, interface, sources.ipv4, self._run)
+            found += [(hop, Hosts(AddressSet.of(ranges))) for hop, ranges in groups]
+        # A link-local address is looked for on its own link alone.
+        by_zone: dict[int, list[Range]] = {}
+        for first, last in targets.ipv6.ranges:
+            by_zone.setdefault(zone_number(first), []).append((without_zone(first), without_zone(last)))
+        for zone, ranges in by_zone.items():
+            way = socket.if_indextoname(zone) if zone else interface
+            for hop, reached in plan_routes(ranges, 6, way, sources.ipv6, self._run):
+                ours = ((in_zone(first, zone), in_zone(last, zone)) for first, last in reached)
+                found.append((hop, Hosts(ipv6=Ipv6Set.of(ours))))
+        return found
+
+    def zone(self, interface: str) -> int:
+        """The kernel's index of an interface. Raises UsageError where there is none of that name."""
+        try:
+            return socket.if_nametoindex(interface)
+        except OSError:
+            names = ", ".join(sorted(name for _, name in socket.if_nameindex()))
+            msg = f"there is no interface {interface!r}; there are: {names}"
+            raise UsageError(msg) from None
 
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of this host's own links."""
-        return AddressSet.of(on_link_specials(self._run))
+        return AddressSet.of(on_link_specials(run=self._run))
 
-    def neighbours(self, interface: str) -> dict[int, bytes]:
-        """Hardware addresses of the kernel's neighbour table, by IPv4 address."""
-        known = parse_neighbours(self._run(["-j", "-4", "neigh", "show"], ""))
+    def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
+        """Hardware addresses of the kernel's neighbour table, by address."""
+        known = parse_neighbours(self._run(["-j", f"-{version}", "neigh", "show"], ""), version)
         return {address: mac for (name, address), mac in known.items() if name == interface}
 
     def open(self, hop: Hop, packets: int, longest: int) -> Wire:
@@ -56,4 +84,5 @@ class LinuxNetwork:
         """A TCP socket; see `scanner.wire.conversation.connect`."""
         from scanner.wire.conversation import connect  # noqa: PLC0415 - for those who identify
 
-        return connect(hop, address, port, seconds, format_address(hop.source))
+        source = format_address(hop.source) if hop.version == 4 else format_ipv6(hop.source)
+        return connect(hop, address.partition("%")[0], port, seconds, source)

@@ -1,26 +1,24 @@
-"""The kernel's neighbour table: hardware addresses that need not be asked for."""
+"""The kernel's neighbour tables: hardware addresses that need not be asked for."""
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
-
 from scanner.wire.ip_command import parse_json_list
+from scanner.wire.links import parse_mac
+from scanner.wire.prefixes import parse_address
 
-_MAC_LENGTH = 6
 _USELESS = frozenset({"FAILED", "INCOMPLETE"})
 
 
-def parse_neighbours(text: str) -> dict[tuple[str, int], bytes]:
-    """MAC by (interface, address) of a recorded `ip -j -4 neigh show`; only what is known."""
+def parse_neighbours(text: str, version: int) -> dict[tuple[str, int], bytes]:
+    """MAC by (interface, address) of a recorded `ip -j neigh show`; only what is known, of one version.
+
+    Link-local IPv6 addresses may be there once for each interface.
+    """
     known: dict[tuple[str, int], bytes] = {}
     for entry in parse_json_list(text):
         if _USELESS.intersection(entry.get("state", [])):
             continue
-        try:
-            address = int(IPv4Address(str(entry.get("dst"))))
-            mac = bytes.fromhex(str(entry.get("lladdr")).replace(":", ""))
-        except (AddressValueError, ValueError):
-            continue
-        if len(mac) == _MAC_LENGTH:
+        address, mac = parse_address(entry.get("dst"), version), parse_mac(entry.get("lladdr"))
+        if address is not None and mac is not None:
             known[str(entry.get("dev")), address] = mac
     return known

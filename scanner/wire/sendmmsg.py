@@ -4,7 +4,7 @@
 descriptors and addresses it wants are arrays, filled column by column. The layouts follow
 the platform's C ABI by NumPy's `align=True`.
 
-Source: sendmmsg(2), recvmsg(2) (struct msghdr), ip(7) (struct sockaddr_in).
+Source: sendmmsg(2), recvmsg(2) (struct msghdr), ip(7) (struct sockaddr_in), ipv6(7) (struct sockaddr_in6).
 """
 
 from __future__ import annotations
@@ -32,17 +32,30 @@ _MMSGHDR = np.dtype([("header", _MSGHDR), ("length", np.uint32)], align=True)
 _SOCKADDR_IN = np.dtype(
     [("family", np.uint16), ("port", np.uint16), ("address", np.uint8, 4), ("zero", np.uint8, 8)], align=True
 )
+_SOCKADDR_IN6 = np.dtype(
+    [
+        ("family", np.uint16),
+        ("port", np.uint16),
+        ("flow", np.uint32),
+        ("address", np.uint8, 16),
+        ("scope", np.uint32),
+    ],
+    align=True,
+)
 
 
 class DatagramSender:
-    """Sends rows of an array through one IPv4 socket.
+    """Sends rows of an array through one socket, of IPv4 (AF_INET) or of IPv6 (AF_INET6).
 
-    sock: the socket; it stays the caller's.
+    sock: the socket; it stays the caller's. scope: of link-local IPv6 addresses, the number of the
+    interface they are on (RFC 4007, 6); other addresses have none, and the kernel reads it for none.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, scope: int = 0) -> None:
         """Bind libc's sendmmsg; the arrays grow with the batches."""
         self._socket = sock
+        self._layout = _SOCKADDR_IN if sock.family == socket.AF_INET else _SOCKADDR_IN6
+        self._scope = scope
         self._sendmmsg = ctypes.CDLL(None, use_errno=True).sendmmsg
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
         self._sendmmsg.restype = ctypes.c_int
@@ -53,7 +66,7 @@ class DatagramSender:
         """Take the datagrams of the next sends.
 
         rows: `(N, L)` uint8, each row contiguous; it is read when it is sent, so it must stay
-        as it is until then. destinations: `(N, 4)` uint8, IPv4 addresses.
+        as it is until then. destinations: `(N, 4)` uint8, IPv4 addresses, or `(N, 16)`, IPv6.
         """
         count, length = rows.shape
         if count > len(self._headers):
@@ -75,12 +88,14 @@ class DatagramSender:
 
     def _grow(self, count: int) -> None:
         self._buffers = np.zeros(count, dtype=_IOVEC)
-        self._addresses = np.zeros(count, dtype=_SOCKADDR_IN)
-        self._addresses["family"] = socket.AF_INET
+        self._addresses = np.zeros(count, dtype=self._layout)
+        self._addresses["family"] = self._socket.family
+        if self._layout is _SOCKADDR_IN6:
+            self._addresses["scope"] = self._scope
         self._headers = np.zeros(count, dtype=_MMSGHDR)
         header = self._headers["header"]
         places = np.arange(count, dtype=np.uintp)
-        header["name"] = self._addresses.ctypes.data + _SOCKADDR_IN.itemsize * places
-        header["name_length"] = _SOCKADDR_IN.itemsize
+        header["name"] = self._addresses.ctypes.data + self._layout.itemsize * places
+        header["name_length"] = self._layout.itemsize
         header["iov"] = self._buffers.ctypes.data + _IOVEC.itemsize * places
         header["iov_length"] = 1

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop, Sources
 from scanner.core.addresses import AddressSet, parse_address
-from scanner.core.targets import parse_target
+from scanner.core.hosts import Hosts
+from scanner.core.targets import parse_targets
 from scanner.model import UsageError
 from scanner.wire.arp import ARP_BODY_LENGTH, REQUEST, arp_reply, parse_arp_untrusted
 from scanner.wire.behaviours import Behaviour, parse_probe_untrusted, silent
@@ -101,7 +102,7 @@ class SimulatedNetwork:
         target: in a form that targets are written in. answers_arp: whether the hosts are up on
         the link; their MAC is `host_mac`. Raises UsageError where `target` is none.
         """
-        addresses = parse_target(target) if isinstance(target, str) else target
+        addresses = parse_targets([target]).ipv4 if isinstance(target, str) else target
         self._hosts.append((addresses, _Host(behaviour, answers_arp)))
         self._drawn = False
 
@@ -110,14 +111,14 @@ class SimulatedNetwork:
         return self._received[parse_address(address)]
 
     def routes(
-        self, targets: AddressSet, interface: str | None, source: int | None
-    ) -> list[tuple[Hop | None, AddressSet]]:
+        self, targets: Hosts, interface: str | None, sources: Sources
+    ) -> list[tuple[Hop | None, Hosts]]:
         """All targets by the one interface there is. Raises UsageError for any other."""
         if interface not in {None, INTERFACE}:
             raise UsageError(f"there is no interface {interface!r}; there are: {INTERFACE}")
         hop = Hop(
             interface=INTERFACE,
-            source=self._source if source is None else source,
+            source=self._source if sources.ipv4 is None else sources.ipv4,
             gateway=self._gateway,
             on_link=self._gateway is None,
             loopback=False,
@@ -130,7 +131,13 @@ class SimulatedNetwork:
         """None: every address may be a host."""
         return AddressSet.empty()
 
-    def neighbours(self, interface: str) -> dict[int, bytes]:
+    def zone(self, interface: str) -> int:
+        """That of the one interface there is."""
+        if interface != INTERFACE:
+            raise UsageError(f"there is no interface {interface!r}; there are: {INTERFACE}")
+        return 1
+
+    def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
         """None is known: ARP is asked."""
         return {}
 

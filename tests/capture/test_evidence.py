@@ -55,7 +55,7 @@ def recorded(path: Path) -> list[tuple[int, bytes]]:
 
 def test_the_capture_holds_probes_and_the_replies_that_were_chosen_in_order(tmp_path):
     path = tmp_path / "sweep.pcap"
-    with Evidence(path, 1) as capture:
+    with Evidence(path, [("eth0", 1)]) as capture:
         capture.write(sent(1, 3), received(2, 4, 5), np.array([0, 2]))
         capture.write(None, received(6))
         capture.write(sent(7))
@@ -70,7 +70,7 @@ def test_the_capture_holds_probes_and_the_replies_that_were_chosen_in_order(tmp_
 def test_what_the_file_held_is_lost_and_closing_twice_is_fine(tmp_path):
     path = tmp_path / "sweep.pcap"
     path.write_bytes(b"x" * 1000)
-    capture = Evidence(path, 1)
+    capture = Evidence(path, [("eth0", 1)])
     capture.close()
     capture.close()
     assert path.stat().st_size == 24
@@ -79,7 +79,7 @@ def test_what_the_file_held_is_lost_and_closing_twice_is_fine(tmp_path):
 @pytest.mark.parametrize("name", [".", "missing/sweep.pcap", "a\0b"])
 def test_a_file_that_cannot_be_written_is_refused_early(tmp_path, name):
     with pytest.raises(UsageError, match="the evidence cannot be written") as error:
-        Evidence(f"{tmp_path}/{name}", 1)
+        Evidence(f"{tmp_path}/{name}", [("eth0", 1)])
     assert "\n" not in str(error.value)
 
 
@@ -88,7 +88,7 @@ def test_a_full_disk():
     with pytest.raises(
         CaptureError, match="/dev/full: the capture cannot be written: No space left on device"
     ):
-        Evidence("/dev/full", 1)
+        Evidence("/dev/full", [("eth0", 1)])
 
 
 # --- the plan ---------------------------------------------------------------------------------

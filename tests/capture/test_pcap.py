@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.capture.pcap import MAX_RECORD, SNAPLEN, PcapWriter, Received, read_pcap
+from scanner.capture.pcap import MAX_RECORD, SNAPLEN, read_pcap
+from scanner.capture.writer import PcapWriter, Received
 from scanner.contracts import Frames, Sent
 from scanner.model import CaptureError
 

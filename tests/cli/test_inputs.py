@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scanner.cli.inputs import request_of, whole_number
 from scanner.cli.parser import parse
+from scanner.contracts import Sources
 from scanner.core.addresses import parse_address
 from scanner.core.targets import parse_targets
 from scanner.model import Protocol, UsageError
@@ -20,7 +21,7 @@ from scanner.planning import Request
 
 
 def request(*words: object) -> Request:
-    return request_of(parse(["sweep", *map(str, words)]))
+    return request_of(parse(["sweep", *map(str, words)]), {"eth0": 2}.__getitem__)
 
 
 def test_defaults():
@@ -30,7 +31,7 @@ def test_defaults():
     assert not made.excluded
     assert (made.ports, made.protocols) == ((401,), (Protocol.TCP, Protocol.UDP))
     assert (made.rate, made.retries, made.wait) == (10_000, 2, 1)
-    assert (made.interface, made.source) == (None, None)
+    assert (made.interface, made.sources) == (None, Sources())
 
 
 def test_all_that_can_be_said():
@@ -41,7 +42,7 @@ def test_all_that_can_be_said():
 
     assert (made.ports, made.protocols) == ((401, 3493), (Protocol.UDP,))
     assert (made.rate, made.retries, made.wait) == (2500, 0, 0.25)
-    assert (made.interface, made.source) == ("eth0", parse_address("10.0.0.9"))
+    assert (made.interface, made.sources) == ("eth0", Sources(parse_address("10.0.0.9")))
     assert made.excluded == parse_targets(["10.0.0.7"])
 
 
@@ -151,7 +152,7 @@ from scanner.cli.inputs import request_of
 from scanner.cli.parser import parse
 from scanner.model import UsageError
 try:
-    print(request_of(parse(["sweep", "--targets-file", "-"])).targets.ranges())
+    print(request_of(parse(["sweep", "--targets-file", "-"]), {}.get).targets.ipv4.ranges())
 except UsageError as error:
     print(error)
 """

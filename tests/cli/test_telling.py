@@ -10,7 +10,9 @@ import pytest
 
 from scanner.cli import telling
 from scanner.contracts import Hop, WireStatistics
-from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.addresses import parse_address
+from scanner.core.book import AddressBook
+from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
 from scanner.model import Protocol
@@ -23,14 +25,15 @@ HOP = Hop(
 
 
 def plan(*targets: str, skipped: str | None = None, no_route: str | None = None, **more) -> SweepPlan:
-    addresses = parse_targets(targets)
-    unrouted = parse_targets([no_route] if no_route else [])
+    addresses = parse_targets(targets).ipv4
+    unrouted = parse_targets([no_route] if no_route else []).ipv4
     return SweepPlan(
-        request=Request(targets=addresses, excluded=AddressSet.empty(), **{"ports": (401,), **more}),
+        request=Request(targets=Hosts(addresses), **{"ports": (401,), **more}),
+        book=AddressBook(),
         addresses=addresses | unrouted,
-        paths=(Path(HOP, addresses),),
+        paths=(Path(HOP, addresses, HOP.source, 1),),
         no_route=unrouted,
-        skipped=parse_targets([skipped] if skipped else []),
+        skipped=parse_targets([skipped] if skipped else []).ipv4,
         scope=Scope.private(),
     )
 
@@ -69,7 +72,8 @@ def test_what_is_left_out_is_said():
 )
 def test_paths(change, through):
     made = plan("10.0.0.0/30")
-    made = dataclasses.replace(made, paths=(Path(dataclasses.replace(HOP, **change), made.addresses),))
+    path = dataclasses.replace(made.paths[0], hop=dataclasses.replace(HOP, **change))
+    made = dataclasses.replace(made, paths=(path,))
 
     assert list(telling.about_sweep(made, verbose=True))[1] == f"path: 4 addresses {through}"
 

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scanner.core import book as module
+from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
-from scanner.model import CaptureError
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set, in_zone
+from scanner.core.targets import parse_targets
+from scanner.model import CaptureError, UsageError
 
 SIX = st.one_of(
     st.integers(0, (1 << 128) - 1), st.integers(0, 5), st.integers(0, 127).map(lambda bit: 1 << bit)
@@ -90,3 +94,59 @@ def test_a_book_that_is_full_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     book.ipv6(*words([1, 2, 3]))
     with pytest.raises(CaptureError, match="more than 3 IPv6 addresses"):
         book.ipv6(*words([4]))
+
+
+KNOWN = Ipv6Set.of([(10, 13), (20, 20), (1 << 70, (1 << 70) + 2)])
+LISTED = [10, 11, 12, 13, 20, 1 << 70, (1 << 70) + 1, (1 << 70) + 2]
+
+
+@given(st.lists(st.integers(8, 22) | st.sampled_from(LISTED) | SIX, max_size=20))
+def test_what_a_book_was_made_with_has_its_numbers_in_order(asked: list[int]) -> None:
+    book = AddressBook(KNOWN)
+    numbers = book.ipv6(*words(asked))
+    for address, number in zip(asked, numbers.tolist(), strict=True):
+        if address in LISTED:
+            assert number == FIRST_ENTRY + LISTED.index(address)
+        else:
+            assert number >= FIRST_ENTRY + len(LISTED)
+        assert book.number(6, address) == number
+    assert book.texts(numbers) == [str(IPv6Address(address)) for address in asked]
+    met = sorted({number for number in numbers.tolist() if number >= FIRST_ENTRY + len(LISTED)})
+    ordered = book.ordered(np.array(met, dtype=np.uint32))
+    addresses = [int(IPv6Address(text)) for text in book.texts(np.array(met, dtype=np.uint32))]
+    assert [address for _, address in sorted(zip(ordered.tolist(), addresses, strict=True))] == sorted(
+        addresses
+    )
+    assert book.original(ordered).tolist() == met
+
+
+def test_sets_become_numbers_and_come_back() -> None:
+    book = AddressBook(KNOWN)
+    some = Hosts(parse_targets(["10.0.0.0/30"]).ipv4, Ipv6Set.of([(11, 12), ((1 << 70) + 1, (1 << 70) + 2)]))
+    numbers = book.numbers(some)
+    first = FIRST_ENTRY
+    assert numbers == some.ipv4 | AddressSet.of([(first + 1, first + 2), (first + 6, first + 7)])
+    assert book.hosts(numbers) == some
+    assert list(book.written(numbers)) == ["10.0.0.0/30", "::b-::c", "::40:0:0:0:1-::40:0:0:0:2"]
+    everything = book.numbers(Hosts(ipv6=KNOWN))
+    assert book.hosts(everything).ipv6 == KNOWN
+
+
+def test_link_local_addresses_are_named_with_their_interface() -> None:
+    address = in_zone(int(IPv6Address("fe80::1")), 3)
+    book = AddressBook(Ipv6Set.of([(address, address)]), {3: "eth0"})
+    assert book.texts(np.array([FIRST_ENTRY], dtype=np.uint32)) == ["fe80::1%eth0"]
+    other = book.ipv6(*words([in_zone(int(IPv6Address("fe80::2")), 3)]))
+    assert book.texts(other) == ["fe80::2%eth0"]
+
+
+def test_too_many_targets_are_refused_with_a_way_out() -> None:
+    with pytest.raises(UsageError, match=r"more than can be asked one by one .*--targets-file.*-v6"):
+        AddressBook(Ipv6Set.of([(0, (1 << 64) - 1)]))
+
+
+def test_a_forgetful_book_that_is_full_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ENTRIES", 3)
+    book = AddressBook(KNOWN, forgetful=True)
+    known = book.ipv6(*words([1, 2, 3])).tolist()
+    assert book.ipv6(*words([4, 2, 5, 10])).tolist() == [0, known[1], 0, FIRST_ENTRY]

@@ -178,6 +178,7 @@ def test_some_and_all_of_several() -> None:
         "note": "uint8",
         "hint": "uint8",
         "superseded": "object",
+        "mac": "int64",
         "prober": "int64",
     }
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import IPv6Address, IPv6Network
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.core.addresses import parse_address
-from scanner.core.selection import parse_networks, parse_time
+from scanner.core.selection import parse_time
 from scanner.model import UsageError
 
 
@@ -63,27 +60,3 @@ def test_what_is_no_moment_is_named(text: str) -> None:
         return
     with pytest.raises(UsageError, match="is not a time; write it like"):
         parse_time(text)
-
-
-def halves(*addresses: str) -> tuple[np.ndarray, np.ndarray]:
-    numbers = [int(IPv6Address(address)) for address in addresses]
-    high = np.array([number >> 64 for number in numbers], dtype=np.uint64)
-    return high, np.array([number & (1 << 64) - 1 for number in numbers], dtype=np.uint64)
-
-
-def test_networks_of_both_versions() -> None:
-    found = parse_networks(["10.0.0.0/8", "192.0.2.1-192.0.2.3", "2001:db8::/32", "fe80::1", "[fe80::3]"])
-    asked = [parse_address(text) for text in ("10.1.2.3", "11.0.0.0", "192.0.2.3", "192.0.2.4")]
-    assert found.ipv4(np.array(asked, dtype=np.uint32)).tolist() == [True, False, True, False]
-    within = found.ipv6(
-        *halves("2001:db8::", "2001:db8:ffff::", "2001:db9::", "fe80::1", "fe80::2", "fe80::3")
-    )
-    assert within.tolist() == [True, True, False, True, False, True]
-
-
-@given(st.integers(0, (1 << 128) - 1), st.integers(0, 128), st.integers(-3, 3), st.booleans())
-def test_the_borders_of_a_prefix(address: int, length: int, off: int, upper: bool) -> None:
-    network = IPv6Network((address, length), strict=False)
-    edge = int(network.broadcast_address if upper else network.network_address)
-    asked = IPv6Address((edge + off) % (1 << 128))
-    assert parse_networks([str(network)]).ipv6(*halves(str(asked))).tolist() == [asked in network]

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from scanner.core import targets
 from scanner.core.addresses import AddressSet, parse_address
-from scanner.core.targets import parse_target, parse_target_lines, parse_targets
+from scanner.core.hosts import Hosts
+from scanner.core.ipv6 import Ipv6Set
+from scanner.core.targets import parse_target_lines, parse_targets
 from scanner.model import UsageError
 
 
@@ -49,11 +51,11 @@ def of(*ranges: str) -> AddressSet:
     ],
 )
 def test_accepted_forms(text: str, expected: AddressSet) -> None:
-    assert parse_target(text) == expected
+    assert parse_targets([text]) == Hosts(expected)
 
 
 def test_star_in_the_middle() -> None:
-    assert parse_target("10.0.*.1") == AddressSet.of((10 << 24 | i << 8 | 1,) * 2 for i in range(256))
+    assert parse_targets(["10.0.*.1"]).ipv4 == AddressSet.of((10 << 24 | i << 8 | 1,) * 2 for i in range(256))
 
 
 @st.composite
@@ -76,7 +78,9 @@ def test_octet_ranges_against_brute_force(parts: list[tuple[str, set[int]]]) -> 
     assume(math.prod(map(len, choices)) <= 1 << 13 or choices[-1] == set(range(256)))
     assume(math.prod(map(len, choices[:-1])) <= 1 << 10)
     expected = {a << 24 | b << 16 | c << 8 | d for a, b, c, d in itertools.product(*choices)}
-    assert set(parse_target(".".join(text for text, _ in parts)).chunk(0, 1 << 20).tolist()) == expected
+    assert (
+        set(parse_targets([".".join(text for text, _ in parts)]).ipv4.chunk(0, 1 << 20).tolist()) == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,11 +120,6 @@ def test_octet_ranges_against_brute_force(parts: list[tuple[str, set[int]]]) -> 
         ("10.0.0.1\n", "an octet must be"),
         ("\uff11\uff10.0.0.1", "an octet must be"),
         ("10.0.0.1:401", "a target has no port"),
-        ("::1", "IPv6 is not supported yet"),
-        ("2001:db8::/32", "IPv6 is not supported yet"),
-        ("fe80::1%eth0", "IPv6 is not supported yet"),
-        ("::ffff:10.0.0.1", "IPv6 is not supported yet"),
-        ("[2001:db8::1]:401", "IPv6 is not supported yet"),
         ("*.*.*.1", "16777216 ranges, more than 1048576; use a CIDR"),
         ("1" * 5000, "longer than 4096 characters"),
     ],
@@ -139,7 +138,7 @@ def test_refused_in_one_line_that_shows_a_way(text: str, fault: str) -> None:
 @given(st.text(max_size=30) | st.text("0123456789.,-*/:ab# \n", max_size=30))
 def test_any_text_is_a_target_or_a_usage_error(text: str) -> None:
     try:
-        held = parse_target(text)
+        held = parse_targets([text])
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
     else:
@@ -147,17 +146,17 @@ def test_any_text_is_a_target_or_a_usage_error(text: str) -> None:
 
 
 def test_no_texts_no_addresses() -> None:
-    assert parse_targets([]) == AddressSet.empty()
+    assert parse_targets([]) == Hosts()
 
 
 def test_union_of_texts() -> None:
     texts = ["10.0.0.128-255", "10.0.0.0/25", "10.0.1.*", "192.168.0.1", "10.0.0.3"]
-    assert parse_targets(texts) == of("10.0.0.0-10.0.1.255", "192.168.0.1")
+    assert parse_targets(texts) == Hosts(of("10.0.0.0-10.0.1.255", "192.168.0.1"))
 
 
 def test_largest_list_of_octets_fits() -> None:
     listed = ",".join(map(str, range(256)))
-    assert parse_target(".".join([listed] * 4)).size == 1 << 32
+    assert parse_targets([".".join([listed] * 4)]).size == 1 << 32
 
 
 def test_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,10 +174,10 @@ def test_lines_as_nmap_reads_them() -> None:
         "   10.0.1.0/24#comment 1.2.3.4",
         "10.0.2.1",
     ]
-    assert parse_target_lines(lines, "hosts") == of(
-        "10.0.0.1-10.0.0.3", "10.0.0.5", "10.0.1.0-10.0.1.255", "10.0.2.1"
+    assert parse_target_lines(lines, "hosts") == Hosts(
+        of("10.0.0.1-10.0.0.3", "10.0.0.5", "10.0.1.0-10.0.1.255", "10.0.2.1")
     )
-    assert parse_target_lines([], "hosts") == AddressSet.empty()
+    assert parse_target_lines([], "hosts") == Hosts()
 
 
 def test_a_bad_line_is_named() -> None:
@@ -191,3 +190,11 @@ def test_a_bad_line_is_named() -> None:
 def test_an_endless_line_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^plant\.txt:2: the line is longer than 65536 characters"):
         parse_target_lines(["10.0.0.1", "10.0.0.1 " * 10_000], "plant.txt")
+
+
+def test_both_versions_of_ip() -> None:
+    found = parse_targets(["fd00::/126", "10.0.0.1", "[fd00::3]", "fd00::5-fd00::6"])
+    first = 0xFD << 120
+    assert found == Hosts(of("10.0.0.1"), Ipv6Set.of([(first, first + 3), (first + 5, first + 6)]))
+    lines = parse_target_lines(["10.0.0.1 fd00::/126 # fd00::9\n", "fd00::5-fd00::6"], "hosts")
+    assert lines == found

@@ -17,7 +17,6 @@ from scapy.layers.inet import (
     IPOption_Router_Alert,
     IPOption_Timestamp,
 )
-from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 from scapy.volatile import RandShort
@@ -178,7 +177,6 @@ class _Growing(TCP):
         (IP() / ICMP(), "carries TCP or UDP; this is IP/ICMP"),
         (IP() / IP() / TCP(), "carries TCP or UDP; this is IP/IP/TCP"),
         (IP() / Raw(b"x"), "carries TCP or UDP; this is IP/Raw"),
-        (IPv6() / TCP(), "carries TCP or UDP; this is IPv6/TCP"),
         (Ether() / IP() / TCP(), "carries TCP or UDP; this is Ether/IP/TCP"),
         (Raw(b"x"), "carries TCP or UDP; this is Raw"),
         (_Odd() / TCP(), "IP.src does not sit in one even place"),

@@ -15,7 +15,7 @@ from scanner.lab.behaviours import TCP_CLOSED, TCP_OPEN, UDP_CLOSED, UDP_OPEN, O
 from scanner.model import Protocol, Reason, State
 from tests.replay.case import Case
 from tests.replay.frames import Seen
-from tests.replay.oracle import NOTHING_INBOUND, OPEN_INFERRED, Record, Target, verdicts
+from tests.replay.oracle import ADDRESS_CONFLICT, NOTHING_INBOUND, OPEN_INFERRED, Record, Target, verdicts
 from tests.replay.refused import Refused
 
 
@@ -74,7 +74,8 @@ def expected_records(case: Case, plan: Plan, seen: Seen) -> list[Record]:
             continue
         if case.has_plan:
             # Its own evidence is complete, whatever it seems.
-            record = {**record, "note": None, "hint": None}
+            note = record["note"] if record["note"] == ADDRESS_CONFLICT else None
+            record = {**record, "note": note, "hint": None}
         if wrong := objections(case, record, outcome, responder):
             raise Refused(f"{_named(target)}: {wrong[0]}")
         records.append(record)
@@ -105,6 +106,7 @@ def _never_probed(target: Target, outcome: Outcome) -> Record:
     address, protocol, port = target
     absent = dict.fromkeys(("ttl", "rtt_ms", "responder", "tries", "time"))
     rest = {**absent, "tries": 0, "service": None, "note": None, "hint": None, "superseded": None}
+    rest |= {"mac": None, "oui": None}
     said = {"state": outcome.state.value, "reason": outcome.reason.value}
     return {"ip": address, "proto": protocol.value, "port": port, **said, **rest}
 

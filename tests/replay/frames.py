@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -62,10 +62,12 @@ class Seen:
     """What a capture holds.
 
     frames: those that bear on a port, in order of time. heard: all addresses that any IP packet was sent to.
+    answered: hardware addresses that answered for an address, in order.
     """
 
     frames: tuple[Frame, ...]
     heard: frozenset[str]
+    answered: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,12 @@ def read_frames(capture: Path) -> Seen:
     """All frames of a capture, which may be cut off at its end."""
     frames: list[Frame] = []
     heard: set[str] = set()
+    answered: dict[str, list[str]] = {}
     fragments: Fragments = {}
     for layers in _dissected(capture, reassemble=True):
         heard.update(_show(ip, f"{ip.attrib['name']}.dst") for ip in layers.headers)
+        for address, mac in layers.answers():
+            answered.setdefault(address, []).append(mac)
         frame = layers.frame(fragments)
         if frame is not None:
             frames.append(frame)
@@ -93,7 +98,7 @@ def read_frames(capture: Path) -> Seen:
         frames = [frame for frame in frames if frame.icmp is None]
         frames += [frame for frame in alone if frame is not None and frame.icmp is not None]
     ordered = sorted(frames, key=lambda frame: (frame.time, frame.number))
-    return Seen(tuple(ordered), frozenset(heard))
+    return Seen(tuple(ordered), frozenset(heard), answered)
 
 
 def _dissected(capture: Path, *, reassemble: bool) -> Iterator[_Layers]:
@@ -153,6 +158,20 @@ class _Layers:
                     return None
                 return self._built(quoted[0], quoted[1], header, kind, tunnel, time)
         return None
+
+    def answers(self) -> Iterator[tuple[str, str]]:
+        """Whom this frame answers for, outside tunnels, and at which hardware address."""
+        for layer in self._layers:
+            name = layer.attrib["name"]
+            if name == "arp" and _show(layer, "arp.opcode") == "2":
+                yield _show(layer, "arp.src.proto_ipv4"), _show(layer, "arp.src.hw_mac")
+            elif name == "icmpv6" and _show(layer, "icmpv6.type") == "136" and len(self.headers) == 1:
+                solicited = _show(layer, "icmpv6.nd.na.flag.s") in {"1", "True"}
+                mac = _show(layer, "icmpv6.opt.linkaddr")
+                if solicited and mac and _show(self.headers[0], "ipv6.hlim") == "255":
+                    yield _show(layer, "icmpv6.nd.na.target_address"), mac
+            elif name in _CARRIERS:
+                return
 
     def _built(
         self,

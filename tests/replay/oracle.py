@@ -25,6 +25,7 @@ NOTHING_INBOUND = "one-way capture: no inbound packets on this link"
 NOTHING_TO_PROBER = "one-way capture: no inbound packets to this prober"
 NOTHING_FROM_TARGET = "one-way capture: no inbound packets from this target"
 OPEN_INFERRED = "open-inferred"
+ADDRESS_CONFLICT = "address-conflict"
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _MIRRORED = 10_000_000
@@ -119,6 +120,9 @@ def _record(key: tuple[object, ...], probes: Sequence[Frame], seen: Seen) -> Rec
     inferred = betrayed and (decided is None or decided.state == "filtered")
     silence = "filtered" if protocol is Protocol.TCP else "open|filtered"
     time = max(probe.time for probe in probes) if decided is None else decided.frame.time
+    macs = seen.answered.get(str(target), ())
+    mac = macs[0] if macs else None
+    note = ADDRESS_CONFLICT if len(set(macs)) > 1 else OPEN_INFERRED if inferred else None
     record: Record = {
         "ip": target,
         "proto": str(protocol),
@@ -131,9 +135,11 @@ def _record(key: tuple[object, ...], probes: Sequence[Frame], seen: Seen) -> Rec
         "tries": _tries(probes),
         "time": iso(time),
         "service": None,
-        "note": OPEN_INFERRED if inferred else None,
+        "note": note,
         "hint": None if decided is not None else _hint(probes, seen, inferred=inferred),
         "superseded": [_told(reply) for reply in held[:-1]] or None,
+        "mac": mac,
+        "oui": mac and mac[:8],
     }
     return {**record, "prober": prober[0]} if prober else record
 

@@ -14,7 +14,10 @@ from scanner.reporters.csv import CsvReporter
 
 FACTORY: ReporterFactory = CsvReporter
 
-HEADER = b"ip,proto,port,state,reason,ttl,rtt_ms,responder,tries,time,service,note,hint,superseded,prober\r\n"
+HEADER = (
+    b"ip,proto,port,state,reason,ttl,rtt_ms,responder,tries,time,service,note,hint,superseded,mac,oui,prober"
+    b"\r\n"
+)
 
 
 def verdict(**facts) -> Verdict:
@@ -86,7 +89,7 @@ def test_what_else_is_known_has_cells_of_its_own():
     facts |= {"note": "open-inferred", "hint": "one-way", "superseded": (before,)}
     text = report([ProberVerdict(**facts, prober="=1")]).decode()
     [_, row] = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert (row[11], row[12], row[14]) == ("open-inferred", "one-way", "'=1")
+    assert (row[11], row[12], row[-1]) == ("open-inferred", "one-way", "'=1")
     assert json.loads(row[13]) == [
         {
             "state": "closed",

@@ -43,9 +43,9 @@ def test_a_record_is_a_line_with_all_keys_in_order():
     assert report([FULL, BARE]) == (
         b'{"ip":"10.50.0.1","proto":"tcp","port":401,"state":"open","reason":"syn-ack","ttl":64,"rtt_ms":0.25,'
         b'"responder":"10.50.0.1","tries":1,"time":"2024-01-01T00:00:00.000001Z","service":{"name":"nut","product":null,"version":"2.8.0","confidence":1.0,"evidence":""},'
-        b'"note":null,"hint":null,"superseded":null}\n'
+        b'"note":null,"hint":null,"superseded":null,"mac":null,"oui":null}\n'
         b'{"ip":"10.50.0.2","proto":"udp","port":401,"state":"open|filtered","reason":"no-response","ttl":null,'
-        b'"rtt_ms":null,"responder":null,"tries":3,"time":null,"service":null,"note":null,"hint":null,"superseded":null}\n'
+        b'"rtt_ms":null,"responder":null,"tries":3,"time":null,"service":null,"note":null,"hint":null,"superseded":null,"mac":null,"oui":null}\n'
     )
 
 
@@ -57,7 +57,7 @@ def test_superseded_replies_are_objects_and_a_prober_comes_last():
     line = report([ProberVerdict(**facts, prober="10.49.0.1")])
     assert line.endswith(
         b'"superseded":[{"state":"closed","reason":"reset","ttl":64,"responder":"10.50.0.2",'
-        b'"time":"2024-01-01T00:00:00Z"}],"prober":"10.49.0.1"}\n'
+        b'"time":"2024-01-01T00:00:00Z"}],"mac":null,"oui":null,"prober":"10.49.0.1"}\n'
     )
 
 

@@ -56,3 +56,9 @@ def test_json_lists_are_read_without_their_empty_objects() -> None:
 def test_what_is_no_json_list_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="JSON"):
         parse_json_list(text)
+
+
+@pytest.mark.parametrize("text", ["2: eth0: <UP>", '[{"a":1}]\n{"a":1}', "[1"])
+def test_lines_that_are_no_json_lists_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="JSON"):
+        parse_json_lines(text)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scanner.contracts import Network
-from scanner.core.addresses import AddressSet
-from scanner.core.targets import parse_target, parse_targets
+from scanner.contracts import Network, Sources
+from scanner.core.addresses import AddressSet, parse_address
+from scanner.core.targets import parse_targets
 from scanner.lab import namespaces
 from scanner.model import UsageError
 from scanner.wire.ip_command import Runner, run_ip
@@ -49,12 +49,12 @@ def network(veth) -> Network:
 def told(network: Network, targets: str, interface: str | None = None) -> dict[str, str]:
     """Interface and gateway by target, in words."""
     words = {}
-    for hop, addresses in network.routes(parse_targets(targets.split()), interface, None):
+    for hop, addresses in network.routes(parse_targets(targets.split()), interface, Sources()):
         way = "no route"
         if hop is not None:
             gateway = "" if hop.gateway is None else f" via {AddressSet.of([(hop.gateway,) * 2]).cidrs()[0]}"
             way = f"{hop.interface}{gateway}"
-        for cidr in addresses.cidrs():
+        for cidr in addresses.ipv4.cidrs():
             words[cidr] = way
     return words
 
@@ -89,7 +89,7 @@ def test_our_own_addresses_are_reached_by_loopback(network: Network) -> None:
 
 
 def test_a_hop_knows_how_to_send(network: Network, veth) -> None:
-    [(hop, _)] = network.routes(parse_target("10.77.0.2"), None, None)
+    [(hop, _)] = network.routes(parse_targets(["10.77.0.2"]), None, Sources())
     assert hop is not None
     assert (hop.source, hop.mac, hop.mtu) == (0x0A4D0001, veth.near_mac, 1500)
     assert (hop.on_link, hop.loopback) == (True, False)
@@ -104,31 +104,31 @@ def test_a_named_interface_carries_only_what_is_routed_by_it(network: Network) -
 
 
 def test_a_source_is_any_address_of_ours(network: Network) -> None:
-    source = parse_target("10.3.0.1").ranges()[0][0]
-    [(hop, _)] = network.routes(parse_target("10.5.0.0/24"), None, source)
+    source = parse_address("10.3.0.1")
+    [(hop, _)] = network.routes(parse_targets(["10.5.0.0/24"]), None, Sources(source))
     assert hop is not None
     assert hop.source == source
     with pytest.raises(
         UsageError, match=r"10\.9\.9\.9 is not an address of this machine; it has: .*10\.77\.0\.1"
     ):
-        network.routes(parse_target("10.5.0.0/24"), None, parse_target("10.9.9.9").ranges()[0][0])
+        network.routes(parse_targets(["10.5.0.0/24"]), None, Sources(parse_address("10.9.9.9")))
     with pytest.raises(UsageError, match="no interface 'eth9'; there are: lo, near"):
-        network.routes(parse_target("10.5.0.0/24"), "eth9", None)
+        network.routes(parse_targets(["10.5.0.0/24"]), "eth9", Sources())
 
 
 def test_specials_are_the_ends_of_our_networks(network: Network) -> None:
     expected = ["10.77.0.0", "10.77.0.255", "127.0.0.0", "127.255.255.255"]
-    assert network.specials() == parse_targets(expected)
+    assert network.specials() == parse_targets(expected).ipv4
 
 
 def test_known_neighbours(network: Network, veth) -> None:
-    assert network.neighbours("near") == {0x0A4D0002: veth.far_mac}
-    assert network.neighbours("lo") == {}
+    assert network.neighbours("near", 4) == {0x0A4D0002: veth.far_mac}
+    assert network.neighbours("lo", 4) == {}
 
 
 @pytest.mark.parametrize(("target", "kind"), [("10.77.0.2", PacketRing), ("127.0.0.1", RawIP)])
 def test_a_wire_for_each_hop(network: Network, veth, target: str, kind: Callable[..., object]) -> None:
-    [(hop, _)] = network.routes(parse_target(target), None, None)
+    [(hop, _)] = network.routes(parse_targets([target]), None, Sources())
     assert hop is not None
     with namespaces.entered(veth.near):
         wire = network.open(hop, packets=100, longest=60)

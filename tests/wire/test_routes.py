@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scanner.contracts import Hop
 from scanner.model import UsageError
-from scanner.wire.routes import (
-    Range,
-    cut_ranges,
-    hop_of,
-    on_link_specials,
-    parse_answers,
-    parse_links,
-    parse_specials,
-    plan_routes,
-    prefix_boundaries,
-    questions,
-    without_route,
-)
+from scanner.wire.prefixes import Range
+from scanner.wire.routes import group_pieces, plan_routes, refuse_link_local
 
 LINKS = """[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,
 "link_type":"loopback","address":"00:00:00:00:00:00","broadcast":"00:00:00:00:00:00"},{"ifindex":2,"link":"e0","ifname":"e1",
@@ -51,12 +39,6 @@ ROUTES = """[{"dst":"10.12.0.0/16","gateway":"10.1.0.7","dev":"e0","table":"77",
 RULES = """[{"priority":0,"src":"all","table":"local"},
 {"priority":32765,"src":"all","dst":"10.12.3.0","dstlen":24,"table":"77"},
 {"priority":32766,"src":"all","table":"main"},{"priority":32767,"src":"all","table":"default"}]"""
-
-ADDRESSES = """[{"ifindex":1,"ifname":"lo","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8,
-"scope":"host","label":"lo"}]},{"ifindex":2,"ifname":"e1","addr_info":[{"family":"inet","local":"10.2.0.1",
-"prefixlen":31,"scope":"global"}]},{"ifindex":3,"ifname":"e0","addr_info":[{"family":"inet",
-"local":"10.1.0.1","prefixlen":24,"scope":"global"},{"family":"inet","local":"10.3.0.1","address":"10.3.0.2",
-"prefixlen":32,"scope":"global"},{"family":"inet","local":"10.8.0.1","address":"10.9.0.2","prefixlen":30}]}]"""
 
 ANSWERS = {
     "10.1.0.0": '[{"dst":"10.1.0.0","dev":"e0","prefsrc":"10.1.0.1","flags":[],"uid":0,"cache":[]}]',
@@ -86,7 +68,7 @@ class RecordedIp:
         self.asked: list[str] = []
 
     def __call__(self, arguments: Sequence[str], text: str) -> str:
-        for name, recorded in (("link", LINKS), ("route", ROUTES), ("rule", RULES), ("addr", ADDRESSES)):
+        for name, recorded in (("link", LINKS), ("route", ROUTES), ("rule", RULES)):
             if name in arguments:
                 return recorded
         assert list(arguments) == ["-j", "-force", "-batch", "-"]
@@ -126,7 +108,7 @@ def hop(**changes: object) -> Hop:
 
 
 def test_targets_are_grouped_by_how_they_are_reached() -> None:
-    groups = dict(plan_routes([span("10.1.0.0/24"), span("10.5.0.0/16")], run=RecordedIp()))
+    groups = dict(plan_routes([span("10.1.0.0/24"), span("10.5.0.0/16")], 4, run=RecordedIp()))
     lo = hop(interface="lo", on_link=False, loopback=True, mac=None, mtu=65536)
     router = hop(gateway=number("10.1.0.9"), on_link=False)
     assert groups == {
@@ -142,59 +124,29 @@ def test_targets_are_grouped_by_how_they_are_reached() -> None:
 
 def test_each_piece_is_asked_for_once() -> None:
     run = RecordedIp()
-    plan_routes([span("10.5.0.0/16"), span("10.5.0.0/17")], run=run)
+    plan_routes([span("10.5.0.0/16"), span("10.5.0.0/17")], 4, run=run)
     assert run.asked == ["route get 10.5.0.0"]
 
 
 def test_what_no_route_leads_to_is_grouped_as_none() -> None:
     targets = [span("10.6.0.0/16"), span("10.99.0.0/24"), span("224.0.0.0/24")]
-    assert plan_routes(targets, run=RecordedIp()) == [(None, targets)]
+    assert plan_routes(targets, 4, run=RecordedIp()) == [(None, targets)]
 
 
 def test_pieces_of_one_hop_are_joined_again() -> None:
     answers = {**ANSWERS, "10.4.255.0": ANSWERS["10.5.0.0"].replace("10.5.0.0", "10.4.255.0")}
     across = (number("10.4.255.0"), number("10.5.0.9"))
-    assert [ranges for _, ranges in plan_routes([across], run=RecordedIp(answers))] == [[across]]
-
-
-@pytest.mark.parametrize(
-    ("address", "changes"),
-    [
-        ("10.13.0.0", {"gateway": number("10.1.0.9"), "on_link": False, "mtu": 1200}),
-        ("10.20.0.0", {"interface": "tun7", "source": number("10.20.0.1"), "mac": None, "mtu": 1400}),
-        (
-            "127.0.0.0",
-            {
-                "interface": "lo",
-                "source": number("127.0.0.1"),
-                "on_link": False,
-                "loopback": True,
-                "mac": None,
-                "mtu": 65536,
-            },
-        ),
-    ],
-)
-def test_a_hop_has_what_the_kernel_says(address: str, changes: dict[str, object]) -> None:
-    answer = parse_answers(ANSWERS[address])[number(address)]
-    assert hop_of(answer, parse_links(LINKS), None) == hop(**changes)
+    assert [ranges for _, ranges in plan_routes([across], 4, run=RecordedIp(answers))] == [[across]]
 
 
 def test_an_ipv4_route_by_an_ipv6_router_is_none() -> None:
-    assert plan_routes([span("10.11.0.0/24")], run=RecordedIp())[0][0] is None
-
-
-def test_interface_and_source_are_asked_with() -> None:
-    assert (
-        questions([number("10.5.0.0")], "e0", number("10.3.0.1"))
-        == "route get 10.5.0.0 oif e0 from 10.3.0.1\n"
-    )
+    assert plan_routes([span("10.11.0.0/24")], 4, run=RecordedIp())[0][0] is None
 
 
 def test_with_a_source_named_packets_leave_from_it() -> None:
     answer = {"dst": "10.5.0.1", "from": "127.0.0.9", "gateway": "10.1.0.9", "dev": "e0"}
     run = RecordedIp({"10.5.0.0": json.dumps([answer | {"dst": "10.5.0.0"}])})
-    [(found, _)] = plan_routes([span("10.5.0.0/24")], source=number("127.0.0.9"), run=run)
+    [(found, _)] = plan_routes([span("10.5.0.0/24")], 4, source=number("127.0.0.9"), run=run)
     assert found == hop(source=number("127.0.0.9"), gateway=number("10.1.0.9"), on_link=False)
     assert run.asked == ["route get 10.5.0.0 from 127.0.0.9"]
 
@@ -210,20 +162,20 @@ def test_on_a_named_interface_only_what_its_routes_lead_to_is_on_link() -> None:
     run = RecordedIp(answers, fibmatch=matches)
     near = (number("10.1.0.2"), number("10.1.0.9"))
     far = span("99.0.0.0/24")
-    assert plan_routes([near, far], interface="e0", run=run) == [(hop(), [near]), (None, [far])]
-    assert without_route([], "e0", run) == []
+    assert plan_routes([near, far], 4, interface="e0", run=run) == [(hop(), [near]), (None, [far])]
 
 
 def test_a_tunnel_that_is_named_needs_no_route() -> None:
     answer = '[{"dst":"99.0.0.0","dev":"tun7","prefsrc":"10.20.0.1"}]'
-    [(found, _)] = plan_routes([span("99.0.0.0/24")], interface="tun7", run=RecordedIp({"99.0.0.0": answer}))
+    run = RecordedIp({"99.0.0.0": answer})
+    [(found, _)] = plan_routes([span("99.0.0.0/24")], 4, interface="tun7", run=run)
     assert found is not None
     assert found.interface == "tun7"
 
 
 def test_an_unknown_interface_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"no interface 'eth9'; there are: e0, e1, lo, tun7"):
-        plan_routes([span("10.5.0.0/16")], interface="eth9", run=RecordedIp())
+        plan_routes([span("10.5.0.0/16")], 4, interface="eth9", run=RecordedIp())
 
 
 @pytest.mark.parametrize("source", ["10.1.0.2", "8.8.8.8"])
@@ -231,42 +183,49 @@ def test_a_source_that_is_not_ours_is_refused_with_those_that_are(source: str) -
     with pytest.raises(
         UsageError, match=rf"{source} is not an address of this machine; it has: 10\.1\.0\.1, 127"
     ):
-        plan_routes([span("10.5.0.0/16")], source=number(source), run=RecordedIp())
+        plan_routes([span("10.5.0.0/16")], 4, source=number(source), run=RecordedIp())
 
 
 def test_an_interface_without_an_address_is_refused() -> None:
     answers = {"10.5.0.0": '[{"dst":"10.5.0.0","dev":"e1","flags":[]}]'}
     with pytest.raises(UsageError, match="e1 has no IPv4 address"):
-        plan_routes([span("10.5.0.0/16")], run=RecordedIp(answers))
+        plan_routes([span("10.5.0.0/16")], 4, run=RecordedIp(answers))
 
 
-def test_boundaries_are_the_ends_of_all_prefixes_of_routes_and_rules() -> None:
-    found = prefix_boundaries(json.loads(ROUTES), json.loads(RULES))
-    for prefix in ("10.1.0.0/24", "10.2.0.0/31", "10.3.0.2/32", "10.6.0.0/16", "127.0.0.0/8", "10.12.3.0/24"):
-        first, last = span(prefix)
-        assert {first, last + 1} <= set(found)
-    assert found == sorted(set(found))
-    assert prefix_boundaries([{"dst": "default"}]) == [0, 2**32]
+def test_pieces_of_several_ways_are_dealt_out_and_joined_with_their_neighbours() -> None:
+    first, second = hop(gateway=1, on_link=False), hop(gateway=2, on_link=False)
+    ways = {0: ((first, 1.0),), 100: ((first, 1.0), (second, 1.0)), 200: ((second, 1.0),)}
+    groups = dict(group_pieces([(0, 99), (100, 199), (200, 299), (300, 309)], ways))
+    assert set(groups) == {first, second, None}
+    assert groups[None] == [(300, 309)]
+    counted = {key: sum(end - start + 1 for start, end in ranges) for key, ranges in groups.items()}
+    assert counted[first] + counted[second] == 300
+    assert counted[first] == pytest.approx(150, abs=3)
+    for ranges in groups.values():
+        assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))
 
 
-small = st.integers(0, 40)
+def test_all_pieces_of_one_route_have_256_blocks_together() -> None:
+    both = ((hop(gateway=1), 1.0), (hop(gateway=2), 1.0))
+    pieces = [(start, start + 2**16 - 1) for start in range(0, 2**24, 2**16)]
+    groups = group_pieces(pieces, {first: both for first, _ in pieces})
+    assert sum(len(ranges) for _, ranges in groups) <= 256
 
 
-@given(st.lists(st.tuples(small, small).map(sorted), max_size=4), st.sets(small))
-def test_cutting_keeps_every_address_and_leaves_no_boundary_inside(
-    targets: list[list[int]], boundaries: set[int]
-) -> None:
-    pieces = cut_ranges([(first, last) for first, last in targets], sorted(boundaries))
-    whole = [address for first, last in targets for address in range(first, last + 1)]
-    assert [address for first, last in pieces for address in range(first, last + 1)] == whole
-    assert not any(first < boundary <= last for first, last in pieces for boundary in boundaries)
+@pytest.mark.parametrize(
+    ("first", "last", "named"),
+    [
+        ("fe80::5", "fe80::9", "fe80::5"),
+        ("fd00::", "ff00::", "fe80::"),
+        ("febf:ffff::", "febf:ffff::", "febf:ffff::"),
+    ],
+)
+def test_link_local_targets_want_an_interface(first: str, last: str, named: str) -> None:
+    with pytest.raises(UsageError, match=f"^{named} is link-local: name the interface, as in {named}%eth0$"):
+        refuse_link_local([(int(ip_address(first)), int(ip_address(last)))])
 
 
-def test_specials_are_the_ends_of_our_own_networks() -> None:
-    expected = ["10.1.0.0", "10.1.0.255", "10.9.0.0", "10.9.0.3", "127.0.0.0", "127.255.255.255"]
-    assert parse_specials(ADDRESSES) == [(number(text), number(text)) for text in expected]
-    assert on_link_specials(RecordedIp()) == parse_specials(ADDRESSES)
-
-
-def test_loopback_ends_are_special_whatever_the_kernel_says() -> None:
-    assert parse_specials("[]") == [(0x7F000000, 0x7F000000), (0x7FFFFFFF, 0x7FFFFFFF)]
+def test_other_targets_do_not() -> None:
+    refuse_link_local(
+        [(1, 1), (int(ip_address("fd00::")), int(ip_address("fe7f::"))), (0xFF02 << 112, 0xFF02 << 112)]
+    )

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
 
-from scanner.contracts import ETHERTYPE_ARP, Batch, Hop, Network
+from scanner.contracts import ETHERTYPE_ARP, Batch, Hop, Network, Sources
 from scanner.core.addresses import AddressSet
+from scanner.core.hosts import Hosts
 from scanner.model import UsageError
 from scanner.wire.behaviours import Behaviour, Probe, Reply, closed_port, open_port, silent
 from scanner.wire.memory import Conditions, MemoryWire, SimulatedClock, SimulatedNetwork
@@ -27,7 +28,7 @@ def probes(addresses: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def opened(network: SimulatedNetwork) -> MemoryWire:
-    [(hop, _)] = network.routes(AddressSet.of([(FIRST, FIRST)]), None, None)
+    [(hop, _)] = network.routes(Hosts(AddressSet.of([(FIRST, FIRST)])), None, Sources())
     assert hop is not None
     return network.open(hop, packets=1)
 
@@ -181,18 +182,18 @@ def test_replies_by_a_gateway_come_from_its_address_and_it_answers_arp() -> None
 def test_it_is_a_network() -> None:
     clock = SimulatedClock()
     network: Network = SimulatedNetwork(clock=clock, source="192.0.2.7")
-    targets = AddressSet.of([(FIRST, FIRST + 9)])
-    [(hop, reached)] = network.routes(targets, None, None)
+    targets = Hosts(AddressSet.of([(FIRST, FIRST + 9)]))
+    [(hop, reached)] = network.routes(targets, None, Sources())
     assert isinstance(hop, Hop)
     assert (hop.source, hop.gateway, hop.on_link, hop.loopback) == (0xC0000207, None, True, False)
     assert reached == targets
-    [(other, _)] = network.routes(targets, hop.interface, 5)
+    [(other, _)] = network.routes(targets, hop.interface, Sources(5))
     assert other is not None
     assert other.source == 5
     assert network.clock is clock
-    assert (network.specials(), network.neighbours(hop.interface)) == (AddressSet.empty(), {})
+    assert (network.specials(), network.neighbours(hop.interface, 4)) == (AddressSet.empty(), {})
     with pytest.raises(UsageError, match="eth0"):
-        network.routes(targets, "eth0", None)
+        network.routes(targets, "eth0", Sources())
 
 
 @pytest.mark.parametrize("behaviour", [None, silent()])

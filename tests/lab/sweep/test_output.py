@@ -37,6 +37,8 @@ SCHEMA = {
         "tries": {"type": "integer", "minimum": 0},
         "time": {"type": ["string", "null"], "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"},
         **{name: {"type": "null"} for name in ("service", "note", "hint", "superseded")},
+        "mac": {"type": ["string", "null"], "pattern": "^([0-9a-f]{2}:){5}[0-9a-f]{2}$"},
+        "oui": {"type": ["string", "null"], "pattern": "^([0-9a-f]{2}:){2}[0-9a-f]{2}$"},
     },
     "required": list(Verdict.__struct_fields__),
     "additionalProperties": False,

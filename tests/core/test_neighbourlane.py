@@ -12,9 +12,9 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
 from scanner.core.addresses import AddressSet, parse_address
-from scanner.core.arplane import ArpLane
 from scanner.core.decode import decode_untrusted
 from scanner.core.ledger import Replies
+from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Rules
 from scanner.probes.arp import arp_request
@@ -30,11 +30,10 @@ def mac(last: int) -> str:
     return f"02:aa:00:00:00:{last:02x}"
 
 
-def lane_of(round_trip: RoundTrip | None = None) -> ArpLane:
-    return ArpLane(
+def lane_of(round_trip: RoundTrip | None = None) -> NeighbourLane:
+    return NeighbourLane(
         compile_arp(arp_request()),
-        source=parse_address(OURS),
-        source_mac=bytes.fromhex(OUR_MAC.replace(":", "")),
+        own=(parse_address(OURS), bytes.fromhex(OUR_MAC.replace(":", ""))),
         addresses=AddressSet.from_addresses(
             np.array([parse_address(host) for host in HOSTS], dtype=np.uint32)
         ),
@@ -45,7 +44,7 @@ def lane_of(round_trip: RoundTrip | None = None) -> ArpLane:
     )
 
 
-def send(lane: ArpLane, now: float, limit: int = 4) -> list[bytes]:
+def send(lane: NeighbourLane, now: float, limit: int = 4) -> list[bytes]:
     selection = lane.schedule.take(limit, now)
     if selection is None:
         return []
@@ -59,7 +58,7 @@ def answer(host: str, hwsrc: str, **fields: Any) -> Packet:
     return Ether(src=hwsrc, dst=OUR_MAC) / ARP(**reply)
 
 
-def hear(lane: ArpLane, packets: list[Packet], seconds: float) -> tuple[NDArray[np.int64], Replies]:
+def hear(lane: NeighbourLane, packets: list[Packet], seconds: float) -> tuple[NDArray[np.int64], Replies]:
     frames = [bytes(packet) for packet in packets]
     lengths = np.array([len(frame) for frame in frames], dtype=np.int64)
     buffer = np.frombuffer(b"".join(frames), dtype=np.uint8)
@@ -68,7 +67,7 @@ def hear(lane: ArpLane, packets: list[Packet], seconds: float) -> tuple[NDArray[
     return lane.hear(Rules().claims(decoded), decoded.arp)
 
 
-def macs_of(lane: ArpLane) -> dict[str, str]:
+def macs_of(lane: NeighbourLane) -> dict[str, str]:
     there = lane.answered()
     names = [host for host in HOSTS if there.contains(np.array([parse_address(host)], dtype=np.uint32))[0]]
     return dict(zip(names, (row.tobytes().hex(":") for row in lane.mac_of(there)), strict=True))
