@@ -132,8 +132,9 @@ class Hop:
     interface: the device packets leave by. source: our address. gateway: the router's
     address, None where the targets are reached directly. on_link: the targets are on the
     interface's own network. loopback: the targets are this machine itself. mac: our own
-    hardware address, None where the device has no Ethernet header. mtu: longest packet in bytes.
-    version: of IP; addresses are numbers of 32 bits for 4, and of 128 for 6.
+    hardware address, None where the device has no Ethernet header, or it is left to the kernel.
+    mtu: longest packet in bytes. version: of IP; addresses are numbers of 32 bits for 4, and of
+    128 for 6. wire: which one to take.
     """
 
     interface: str
@@ -144,6 +145,7 @@ class Hop:
     mac: bytes | None
     mtu: int
     version: int = 4
+    wire: model.WireKind = model.WireKind.AUTO
 
 
 @dataclass(frozen=True, slots=True)

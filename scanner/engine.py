@@ -20,6 +20,7 @@ from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
 from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.pacing import TokenBucket
+from scanner.core.rate import JUDGED_TRIES, Counters, RateController
 from scanner.core.rules import Rules
 from scanner.gate import Gate
 
@@ -78,18 +79,20 @@ class Engine:
         gate: Gate,
         clock: Clock,
         bucket: TokenBucket,
+        rate: RateController | None = None,
         record: Recorder | None = None,
         stopped: Callable[[], bool] = lambda: False,
         book: AddressBook | None = None,
     ) -> None:
-        """Ready to run.
+        """Ready to run; what is not there is not done.
 
-        record: where evidence goes. book: where IPv6 addresses have their numbers, None where none is asked.
-        stopped: asked in every turn; True ends the run early.
+        rate: sets that of the bucket. record: where evidence goes. book: where IPv6 addresses have their
+        numbers, None where none is asked. stopped: asked in every turn; True ends the run early.
         """
         self._gate = gate
         self._clock = clock
         self._bucket = bucket
+        self._rate = rate
         self._record = record
         self._stopped = stopped
         self._book = book
@@ -128,7 +131,26 @@ class Engine:
             patience = _patience(wires, wait)
             for wire in wires:
                 yield from self._receive(flights, wire, sent if wire is sender else None, patience)
+            self._adapt(flights, wires)
             yield None
+
+    def _adapt(self, flights: Sequence[Flight], wires: Sequence[Wire]) -> None:
+        """Let the rate follow what gets through."""
+        now = self._clock.steady()
+        if self._rate is None or not self._rate.due(now):
+            return
+        counted = [wire.statistics() for wire in wires]
+        counters = Counters(
+            received=sum(each.received for each in counted),
+            dropped=sum(each.receive_dropped for each in counted),
+        )
+        schedules = [flight.lane.schedule for flight in flights if isinstance(flight.lane, Lane)]
+        asked_again = [
+            min((schedule.asked_again(attempt) for schedule in schedules), default=float("inf"))
+            for attempt in range(JUDGED_TRIES)
+        ]
+        self._rate.look(now, self._clock.wall(), counters, asked_again)
+        self._bucket.change(self._rate.rate, now)
 
     def _send(self, flight: Flight) -> Sent | None:
         """Send what a lane may send now; None where that is nothing."""
@@ -144,6 +166,8 @@ class Engine:
         lane.schedule.sent(selection, sent.times, self._clock.steady())
         self._bucket.take(len(sent.times))
         self.traffic.probes += len(sent.times)
+        if self._rate is not None:
+            self._rate.sent(len(sent.times), len(selection) - len(sent.times))
         return sent
 
     def _wait(self, running: Sequence[Flight]) -> float:

@@ -6,8 +6,10 @@ not know), then the ports.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +17,19 @@ from numpy.typing import NDArray
 from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Wire
 from scanner.core.addresses import AddressSet
 from scanner.core.book import AddressBook
+from scanner.core.hostpace import HostPace
 from scanner.core.ipv6 import in_zone
 from scanner.core.lane import Lane, Links
 from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.outcomes import IP_PROTOCOLS
+from scanner.core.rate import RateController
 from scanner.core.rtt import RoundTrip
+from scanner.core.stragglers import Stragglers
 from scanner.core.template import Template
 from scanner.core.transport import TransportFlows
+from scanner.core.witness import Witness, Words
 from scanner.engine import BATCH, Flight
-from scanner.model import Protocol, Reason
+from scanner.model import Protocol, Reason, UsageError
 from scanner.planning import PROBES, Path, Request, SweepPlan
 from scanner.probes.stock import neighbour_template, template_of
 
@@ -131,6 +137,19 @@ def longest_packet(plan: SweepPlan) -> int:
     )
 
 
+def require_room(plan: SweepPlan) -> None:
+    """Raise UsageError where a probe is longer than a path carries."""
+    longest = longest_packet(plan)
+    for path in plan.paths:
+        hop = path.hop
+        if longest > hop.mtu:
+            msg = (
+                f"probes of {longest} bytes are too long for {hop.interface} (MTU {hop.mtu}): "
+                "shorten the payload, or raise the MTU"
+            )
+            raise UsageError(msg)
+
+
 def _kinds(request: Request, version: int) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:
     """What is asked with one template: for each protocol, the ports that want the same payload."""
     for protocol in request.protocols:
@@ -143,11 +162,23 @@ def _kinds(request: Request, version: int) -> Iterator[tuple[Protocol, Template,
 
 
 def port_flights(
-    path: Path, manned: Manned, wire: Wire, request: Request, secrets: Secrets, book: AddressBook
+    path: Path,
+    manned: Manned,
+    wire: Wire,
+    request: Request,
+    secrets: Secrets,
+    book: AddressBook,
+    rate: RateController | None = None,
 ) -> Iterator[Flight]:
-    """The flights that ask the ports: one for each protocol, and each payload that some ports want."""
+    """The flights that ask the ports: one for each protocol, and each payload that some ports want.
+
+    rate: told of what gets lost.
+    """
     round_trip = RoundTrip(request.wait)
     version = path.hop.version
+    per_host = request.per_host
+    hosts = None if math.isinf(per_host) else HostPace(manned.addresses.size, per_host)
+    words = Words(manned.addresses.size) if len(request.ports) > 1 else None
     for protocol, template, ports in _kinds(request, version) if manned.addresses else ():
         flows = TransportFlows(
             template=template,
@@ -165,6 +196,37 @@ def port_flights(
             attempts=request.retries + 1,
             round_trip=round_trip,
             links=Links(manned.next_hops, manned.contested) if path.hop.gateway is None else None,
+            witness=Witness(rate, words if protocol is Protocol.UDP else None),
+            hosts=hosts,
         )
         ethertype = ETHERTYPE_IPV4 if version == 4 else ETHERTYPE_IPV6
         yield Flight(lane, wire, ethertype, manned.next_hops, path.zone)
+
+
+def _straggler_wait(lanes: Sequence[Lane], per_host: float) -> float:
+    return max(1.0 / per_host, *(lane.timeout() for lane in lanes))
+
+
+def follow_up(flights: Sequence[Flight], request: Request, secrets: Secrets) -> bool:
+    """Have the UDP lanes ask once more where a limit on ICMP errors may be why a port is silent.
+
+    For flights that are over. Returns whether there is anything to ask.
+    """
+    lanes = [flight.lane for flight in flights if isinstance(flight.lane, Lane)]
+    by_path: dict[int, list[Lane]] = {}
+    for lane in lanes:
+        if lane.flows.protocol == IP_PROTOCOLS[Protocol.UDP] and len(request.ports) > 1:
+            by_path.setdefault(id(lane.addresses), []).append(lane)
+    found = False
+    for some in by_path.values():
+        stragglers = Stragglers(
+            [lane.ledger for lane in some],
+            [len(lane.flows.ports) for lane in some],
+            secrets.seed,
+            partial(_straggler_wait, some, request.per_host),
+        )
+        if len(stragglers):
+            found = True
+            for number, lane in enumerate(some):
+                lane.follow_up(stragglers, number)
+    return found

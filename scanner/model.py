@@ -19,6 +19,15 @@ class Protocol(enum.StrEnum):
     UDP = "udp"
 
 
+class WireKind(enum.StrEnum):
+    """A way out of this machine, as it is asked for."""
+
+    AUTO = "auto"
+    RING = "ring"
+    RAW = "raw"
+    SCAPY = "scapy"
+
+
 class State(enum.StrEnum):
     """What a verdict says of one address, protocol and port."""
 

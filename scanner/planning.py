@@ -7,23 +7,23 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanner.contracts import Hop, Network, Probe, Sources
 from scanner.core.addresses import AddressSet, format_address
 from scanner.core.book import AddressBook
+from scanner.core.hostpace import default_per_host
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, is_link_local, zone_number
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
 
 PROBES: dict[Protocol, Probe] = {Protocol.TCP: TCP_SYN, Protocol.UDP: UDP}
 """The probe that asks for each transport."""
 
-DEFAULT_RATE = 10_000.0
 DEFAULT_RETRIES = 2
 DEFAULT_WAIT = 1.0
 MOST_RETRIES = 100
@@ -33,26 +33,37 @@ MOST_RETRIES = 100
 class Request:
     """What is wanted.
 
-    rate: packets a second, infinity for as many as the kernel carries. wait: seconds, the longest time
+    rate: packets a second, infinity for as many as the kernel carries, None for as many as get through.
+    max_rate: packets a second that are never exceeded. max_per_host: likewise to one address; None for a
+    limit where many ports are asked at a rate of ours (`core.hostpace`). wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
-    up to twice as many where replies get lost.
+    up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
+    find the neighbours.
     """
 
     targets: Hosts
     ports: tuple[int, ...]
     protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
     excluded: Hosts = field(default_factory=Hosts)
-    rate: float = DEFAULT_RATE
+    rate: float | None = None
+    max_rate: float = math.inf
+    max_per_host: float | None = None
     retries: int = DEFAULT_RETRIES
     wait: float = DEFAULT_WAIT
     interface: str | None = None
     sources: Sources = field(default_factory=Sources)
+    wire: WireKind = WireKind.AUTO
+    no_arp: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""
-        if not self.rate > 0:
-            msg = f"--rate {self.rate:g}: packets a second must be more than 0, or `max`"
+        if self.rate is not None and not self.rate > 0:
+            msg = f"--rate {self.rate:g}: packets a second must be more than 0, or `auto` or `max`"
             raise UsageError(msg)
+        for option, value in (("--max-rate", self.max_rate), ("--max-per-host", self.max_per_host)):
+            if value is not None and not value > 0:
+                msg = f"{option} {value:g}: packets a second must be more than 0"
+                raise UsageError(msg)
         if not 0 <= self.retries <= MOST_RETRIES:
             msg = f"--retries {self.retries}: from 0 to {MOST_RETRIES}"
             raise UsageError(msg)
@@ -62,6 +73,21 @@ class Request:
         if not self.protocols or not self.ports:
             msg = "nothing to ask: name at least one protocol and one port"
             raise UsageError(msg)
+        if self.no_arp and self.wire not in {WireKind.AUTO, WireKind.RAW}:
+            msg = f"--no-arp sends through the kernel, and --wire {self.wire} goes past it: leave one out"
+            raise UsageError(msg)
+
+    @property
+    def highest_rate(self) -> float:
+        """Packets a second that are never exceeded."""
+        return self.max_rate if self.rate is None else min(self.rate, self.max_rate)
+
+    @property
+    def per_host(self) -> float:
+        """Packets a second to one address that are never exceeded."""
+        if self.max_per_host is not None:
+            return self.max_per_host
+        return default_per_host(len(self.ports) * len(self.protocols), adaptive=self.rate is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +181,9 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
             continue
         zone = network.zone(hop.interface)
         source = in_zone(hop.source, zone) if hop.version == 6 else hop.source
-        paths.append(Path(hop, book.numbers(reached), book.number(hop.version, source), zone))
+        paths.append(
+            Path(_by_wire(hop, request), book.numbers(reached), book.number(hop.version, source), zone)
+        )
     if not paths:
         raise _no_route(hosts, request)
     return SweepPlan(
@@ -168,6 +196,18 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         scope=scope.without(Hosts(skipped) | request.excluded),
         zones=zones,
     )
+
+
+def _by_wire(hop: Hop, request: Request) -> Hop:
+    """A hop by the wire that was asked for; through the kernel, there are no next hops to find."""
+    if request.wire is WireKind.RING and hop.mac is None:
+        msg = (
+            f"--wire ring: {hop.interface} has no Ethernet header; --wire auto takes what fits each interface"
+        )
+        raise UsageError(msg)
+    if request.no_arp or request.wire is WireKind.RAW:
+        hop = replace(hop, mac=None)
+    return replace(hop, wire=request.wire)
 
 
 def _on_their_links(targets: Hosts, request: Request, network: Network) -> Hosts:

@@ -33,6 +33,7 @@ from scanner.core.packets import Decoded
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Selection
+from scanner.core.stragglers import MOST_PASSES
 from scanner.model import CaptureError, GhostportError, Reason
 from scanner.result import OnlyDecided, Result
 
@@ -335,7 +336,7 @@ def _key(plan: Plan, book: AddressBook) -> CookieKey:
     hosts = plan.hosts(plan.sources)
     six = [book.number(6, first) for first, _ in hosts.ipv6.ranges]
     sources = hosts.ipv4 | AddressSet.from_addresses(np.array(six, dtype=np.uint32))
-    return CookieKey(bytes.fromhex(plan.key), sources, most_tries(plan.retries + 1), book)
+    return CookieKey(bytes.fromhex(plan.key), sources, most_tries(plan.retries + 1) + MOST_PASSES, book)
 
 
 def _absent(

@@ -89,7 +89,7 @@ class Recording:
                 sources=plan.book.texts(np.unique([path.source for path in plan.paths]).astype(np.uint32)),
                 retries=request.retries,
                 wait=request.wait,
-                rate=None if np.isinf(request.rate) else request.rate,
+                rate=None if np.isinf(request.highest_rate) else request.highest_rate,
                 started=_iso(course.started),
                 ended=None if course.ended is None else _iso(course.ended),
                 resolved=course.resolved,

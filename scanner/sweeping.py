@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +32,26 @@ from scanner.core.lane import Lane
 from scanner.core.outcomes import Absent, OutcomeSource, absent
 from scanner.core.pacing import TokenBucket
 from scanner.core.ports import ports_of
+from scanner.core.rate import RateController
 from scanner.core.records import verdicts
 from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
 from scanner.engine import Engine, Flight, Heard, Recorder, Traffic
-from scanner.flights import Manned, Secrets, longest_packet, man, port_flights, reach
+from scanner.flights import (
+    Manned,
+    Secrets,
+    follow_up,
+    longest_packet,
+    man,
+    port_flights,
+    reach,
+    require_room,
+)
 from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, Service, UsageError, Verdict
-from scanner.planning import DEFAULT_RATE, DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
+from scanner.model import CaptureError, Protocol, Reason, Service, UsageError, Verdict, WireKind
+from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
 from scanner.plugins.audience import Audience
 from scanner.recording import Course, Recording
 from scanner.reporters import pieces
@@ -80,11 +91,15 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     ports: str | Iterable[int] = "401",
     protocols: Iterable[str] = ("tcp", "udp"),
     exclude: str | Iterable[str] = (),
-    rate: float = DEFAULT_RATE,
+    rate: float | Literal["auto"] = "auto",
+    max_rate: float = inf,
+    max_per_host: float | None = None,
     retries: int = DEFAULT_RETRIES,
     wait: float = DEFAULT_WAIT,
     interface: str | None = None,
     source_ip: str | None = None,
+    wire: str = "auto",
+    no_arp: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
     identify: bool = False,
@@ -98,12 +113,19 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         ports: as on the command line (`"401,3493,8000-8100"`), or numbers.
         protocols: "tcp", "udp" or both.
         exclude: what is not probed, in the same forms as targets.
-        rate: packets a second; `float("inf")` for as many as the kernel carries.
+        rate: packets a second; "auto" for as many as get through, `float("inf")` for as many as the kernel
+            carries.
+        max_rate: packets a second that are never exceeded.
+        max_per_host: packets a second that are never exceeded towards one address. Where None there is such
+            a limit only if many ports are asked at rate "auto".
         retries: probes after the first, for targets that stay silent; up to twice as many where replies
             are seen to get lost.
         wait: seconds, the longest time to wait for a reply to one probe.
         interface: leave by this one; the route's own where None.
         source_ip: leave from this address of ours; the route's own where None.
+        wire: the way out: "ring" past the kernel's stack, "raw" through it, "scapy" on systems other than
+            Linux, or "auto", which takes what fits each interface.
+        no_arp: find no neighbours; the kernel sends, and finds them itself.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
         identify: connect to open TCP ports, when all are found, to learn which service each is.
@@ -120,11 +142,15 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         ports=ports_of(ports),
         protocols=_protocols(protocols),
         excluded=_parsed(exclude, network),
-        rate=rate,
+        rate=None if rate == "auto" else rate,
+        max_rate=max_rate,
+        max_per_host=max_per_host,
         retries=retries,
         wait=wait,
         interface=interface,
         sources=sources_of(source_ip),
+        wire=_wire(wire),
+        no_arp=no_arp,
     )
     return Sweep(
         request,
@@ -149,6 +175,13 @@ def _parsed(texts: str | Iterable[str], network: Network) -> Hosts:
     return parse_targets([texts] if isinstance(texts, str) else texts, network.zone)
 
 
+def _wire(name: str) -> WireKind:
+    if name not in set(WireKind):
+        msg = f"unknown wire {name!r}: there are {', '.join(WireKind)}"
+        raise UsageError(msg)
+    return WireKind(name)
+
+
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
     wanted = {names} if isinstance(names, str) else set(names)
     unknown = wanted - set(Protocol)
@@ -162,7 +195,7 @@ class Sweep:
     """A sweep that is planned, under way, or over. It runs once.
 
     plan: who will be asked, along which path. watch: called with the progress now and then, where set.
-    evidence_error: what ended the evidence early, if something did.
+    evidence_error: what ended the evidence early, if something did. rate: what adapts it, if anything does.
     sinks: where evidence goes besides, if set. unidentified: open ports that there was no time to identify.
     """
 
@@ -179,10 +212,12 @@ class Sweep:
     ) -> None:
         """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
+        require_room(self.plan)
         self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
         self.sinks: Sinks | None = None
         self.unidentified = 0
+        self.rate = None if request.rate is not None else RateController(most=request.max_rate)
         self._network = network
         self._secrets = Secrets(
             seed=secrets.randbits(63) if seed is None else seed, key=secrets.token_bytes(KEY_BYTES)
@@ -309,7 +344,8 @@ class Sweep:
             engine = Engine(
                 gate=Gate(self.plan.scope, self.plan.next_hops),
                 clock=clock,
-                bucket=TokenBucket(self.plan.request.rate),
+                bucket=TokenBucket(self.plan.request.highest_rate if self.rate is None else self.rate.rate),
+                rate=self.rate,
                 record=self._recorder(recording),
                 stopped=lambda: self._stop,
                 book=self.plan.book if self.plan.has_ipv6 else None,
@@ -318,10 +354,9 @@ class Sweep:
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
             flights = self._resolve(engine)
             self._lanes = [flight.lane for flight in flights if isinstance(flight.lane, Lane)]
-            for heard in engine.run(flights):
-                self._report(flights)
-                if heard is not None:
-                    yield heard
+            yield from self._listen(engine, flights)
+            if not self._stop and follow_up(flights, self.plan.request, self._secrets):
+                yield from self._listen(engine, flights)
             course.complete = not self._stop
             self._report(flights)
         if self._identify and course.complete:
@@ -356,6 +391,12 @@ class Sweep:
         )
         self._services, self.unidentified = found.services, found.left
 
+    def _listen(self, engine: Engine, flights: list[Flight]) -> Iterator[Heard]:
+        for heard in engine.run(flights):
+            self._report(flights)
+            if heard is not None:
+                yield heard
+
     def _record(self) -> Recording | None:
         if self._evidence_path is None:
             return None
@@ -383,7 +424,9 @@ class Sweep:
             manned = man(each)
             self._give_up_absent(manned)
             wire = self._wires[each.path.hop.interface]
-            flights += port_flights(each.path, manned, wire, request, self._secrets, self.plan.book)
+            flights += port_flights(
+                each.path, manned, wire, request, self._secrets, self.plan.book, self.rate
+            )
         return flights
 
     def _give_up_absent(self, manned: Manned) -> None:

@@ -12,7 +12,7 @@ from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, ScopeRefused, UsageError
+from scanner.model import Protocol, ScopeRefused, UsageError, WireKind
 from scanner.planning import MOST_RETRIES, PROBES, Request, SweepPlan, make_plan
 from scanner.wire.clock import SimulatedClock
 
@@ -117,6 +117,33 @@ def test_interface_and_source_are_passed_on():
     assert network.asked == [(parse_targets(["10.0.0.1"]), "eth0", Sources(7))]
 
 
+@pytest.mark.parametrize("asked", [{"wire": WireKind.RAW}, {"no_arp": True}, {"wire": "raw", "no_arp": True}])
+def test_through_the_kernel_there_are_no_next_hops(asked):
+    made = plan("192.168.1.0/24", "127.0.0.1", network=Routed(("127.0.0.0/8", LOOPBACK), EVERYWHERE), **asked)
+
+    assert [path.hop.mac for path in made.paths] == [None, None]
+    assert {path.hop.wire for path in made.paths} == {asked.get("wire", WireKind.AUTO)}
+
+
+def test_the_wire_asked_for_is_that_of_every_hop():
+    network = Routed(("127.0.0.0/8", LOOPBACK), EVERYWHERE)
+
+    made = plan("192.168.1.0/24", "127.0.0.1", network=network, wire=WireKind.SCAPY)
+    ring = plan("192.168.1.0/24", network=network, wire=WireKind.RING)
+
+    assert [(path.hop.mac, path.hop.wire) for path in made.paths] == [
+        (None, WireKind.SCAPY),
+        (ETHERNET.mac, WireKind.SCAPY),
+    ]
+    assert [(path.hop.mac, path.hop.wire) for path in ring.paths] == [(ETHERNET.mac, WireKind.RING)]
+
+
+def test_a_ring_where_it_cannot_be_is_refused():
+    with pytest.raises(UsageError, match="--wire ring: lo has no Ethernet header") as error:
+        plan("127.0.0.1", network=Routed(("127.0.0.0/8", LOOPBACK)), wire=WireKind.RING)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("targets", "more", "complaint"),
     [
@@ -167,6 +194,8 @@ def test_what_is_excluded_need_not_be_in_scope():
         ({"wait": math.nan}, "--wait nan:"),
         ({"ports": ()}, "nothing to ask"),
         ({"protocols": ()}, "nothing to ask"),
+        ({"no_arp": True, "wire": WireKind.RING}, "--no-arp sends through the kernel, and --wire ring"),
+        ({"no_arp": True, "wire": WireKind.SCAPY}, "--no-arp sends through the kernel, and --wire scapy"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(words, complaint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from ipaddress import ip_network
 from pathlib import Path
 from typing import IO
@@ -415,6 +416,32 @@ def test_on_our_own_link_who_does_not_answer_is_down_and_not_probed_further():
     assert place.received("10.0.0.1") == 0
 
 
+@pytest.mark.parametrize("asked", [{"wire": "raw"}, {"no_arp": True}])
+def test_through_the_kernel_nobody_is_down(asked):
+    place = SimulatedNetwork()
+    place.place("10.0.0.4", closed_port())
+
+    found = sweep("10.0.0.4-5", protocols=["tcp"], network=place, **asked).result()
+
+    assert [(verdict.state, verdict.reason) for verdict in found] == [
+        (State.CLOSED, Reason.RESET),
+        (State.FILTERED, Reason.NO_RESPONSE),
+    ]
+
+
+def test_a_probe_longer_than_a_path_carries_is_refused_when_it_is_planned():
+    class Narrow(SimulatedNetwork):
+        def routes(
+            self, targets: Hosts, interface: str | None, sources: Sources
+        ) -> list[tuple[Hop | None, Hosts]]:
+            found = super().routes(targets, interface, sources)
+            return [(hop and dataclasses.replace(hop, mtu=30), reached) for hop, reached in found]
+
+    with pytest.raises(UsageError, match=r"probes of 44 bytes are too long for memory \(MTU 30\)") as error:
+        sweep("10.0.0.4", protocols=["tcp"], network=Narrow())
+    assert "\n" not in str(error.value)
+
+
 def test_behind_a_silent_gateway_there_is_no_route(tmp_path):
     place = network()
     place.place(GATEWAY, silent(), answers_arp=False)
@@ -538,6 +565,7 @@ def test_our_own_probes_that_come_in_again_are_no_replies(tmp_path):
         ({"targets": "10.0.0.1", "rate": 0.0}, "--rate 0"),
         ({"targets": "10.0.0.1", "rate": float("nan")}, "--rate nan"),
         ({"targets": "10.0.0.1", "retries": -1}, "--retries -1"),
+        ({"targets": "10.0.0.1", "wire": "cable"}, "unknown wire 'cable': there are auto, ring, raw, scapy"),
         ({"targets": "10.0.0.1", "wait": float("inf")}, "--wait inf"),
         ({"targets": "10.0.0.1", "interface": "eth9"}, "there is no interface 'eth9'"),
         ({"targets": "10.0.0.1", "source_ip": "me"}, "'me' is not an IPv4 address"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -12,6 +14,7 @@ from scanner.capture.compressed import Unpacked, unpacked
 from scanner.capture.pcap import CHUNK, PCAP_MAGICS, read_into, read_pcap
 from scanner.capture.pcapng import PCAPNG_MAGIC, read_pcapng
 from scanner.contracts import Frames
+from scanner.core.link import check_link_type
 from scanner.model import CaptureError
 
 _UNPACK = "unpack it first, or pipe it in as -"
@@ -42,17 +45,18 @@ def open_capture(
     Args:
         path: a file or a pipe; `-` is standard input.
         chunk: bytes to look at together.
-        warn: called with one line where the file is cut off, after all before that has been
-            given. Without it the iterator raises that line instead.
+        warn: called with one line where the file is cut off, or some of its interfaces are of link types that
+            cannot be read, after all else has been given. Without it the iterator raises that line instead.
 
     Raises:
-        CaptureError: unreadable, not a capture, or damaged; one line that names the file.
+        CaptureError: unreadable, not a capture, of no link type that can be read, or damaged; one line that
+            names the file.
     """
     if path == "-":
         stdin: IO[bytes] | None = getattr(sys.stdin, "buffer", None)
         if stdin is None:
             raise CaptureError("standard input: is closed")
-        return _frames(stdin, "standard input", chunk, warn)
+        return _frames(stdin, "standard input", chunk, warn, ahead=False)
     name = os.fspath(path)
     try:
         stream = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed when the iterator ends
@@ -60,19 +64,23 @@ def open_capture(
         reason = error.strerror if isinstance(error, OSError) else error
         raise CaptureError(f"{name}: cannot be read: {reason}") from None
     try:
-        frames = _frames(stream, name, chunk, warn)
+        # A pipe may make wait, and then nobody could interrupt.
+        ahead = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        frames = _frames(stream, name, chunk, warn, ahead=ahead)
     except BaseException:
         stream.close()
         raise
     return _closing(stream, frames)
 
 
-def _frames(stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+def _frames(
+    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, *, ahead: bool
+) -> Iterator[Frames]:
     """Hand the stream to the reader of its format, unpacked if need be."""
     magic = _magic(stream, name)
     inside = unpacked(magic, stream)
     if inside is None:
-        return _by_format(stream, name, chunk, warn, magic)
+        return _by_format(stream, name, chunk, warn, magic, ahead=ahead)
     # A stream without a name of its own, as far as types go; it is read by `readinto` alone.
     plain = cast("IO[bytes]", inside)
     magic = _magic(plain, name)
@@ -80,10 +88,14 @@ def _frames(stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None
         raise CaptureError(
             f"{name}: is compressed twice; unpack it first (gzip -dc, zstd -dc), or pipe it in as -"
         )
-    if not magic and inside.fault:
-        raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}")
     faults: list[str] = []
-    return _told_once(_by_format(plain, name, chunk, faults.append, magic), inside, name, faults, warn)
+    try:
+        frames = _by_format(plain, name, chunk, faults.append, magic, ahead=ahead)
+    except CaptureError:
+        if inside.fault:
+            raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}") from None
+        raise
+    return _told_once(frames, inside, name, faults, warn)
 
 
 def _magic(stream: IO[bytes], name: str) -> bytes:
@@ -92,18 +104,53 @@ def _magic(stream: IO[bytes], name: str) -> bytes:
 
 
 def _by_format(
-    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, magic: bytes
+    stream: IO[bytes],
+    name: str,
+    chunk: int,
+    warn: Callable[[str], None] | None,
+    magic: bytes,
+    *,
+    ahead: bool,
 ) -> Iterator[Frames]:
     if not magic:
         raise CaptureError(f"{name}: is empty, not a capture")
     if magic in PCAP_MAGICS:
-        return read_pcap(stream, name, chunk, warn=warn, head=magic)
+        return read_pcap(stream, name, chunk, warn=warn, head=magic, check=check_link_type, ahead=ahead)
     if magic == PCAPNG_MAGIC:
-        return read_pcapng(stream, name, chunk, warn=warn, head=magic)
+        return _supported(read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead), name, warn)
     for start, (kind, remedy) in _OTHERS.items():
         if magic.startswith(start):
             raise CaptureError(f"{name}: is {kind}, which cannot be read; {remedy}")
     raise CaptureError(f"{name}: is neither a pcap nor a pcapng file")
+
+
+def _supported(frames: Iterator[Frames], name: str, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+    """Frames of link types that can be read, and then a line on the others: one file may have many types."""
+    left_out: Counter[str] = Counter()
+    given = False
+    for some in frames:
+        try:
+            check_link_type(some.link_type)
+        except CaptureError as error:
+            left_out[str(error)] += len(some)
+            continue
+        given = True
+        yield some
+    if not left_out:
+        return
+    (refusal, count), *others = left_out.most_common()
+    line = f"{name}: {refusal}"
+    if given or others:
+        packets = "1 packet is" if count == 1 else f"{count} packets are"
+        more = (
+            f"; {sum(more for _, more in others)} of other types that are not supported, too"
+            if others
+            else ""
+        )
+        line = f"{name}: {packets} left out, of {refusal}{more}"
+    if warn is None or not given:
+        raise CaptureError(line)
+    warn(line)
 
 
 def _told_once(

@@ -13,7 +13,9 @@ The format is draft-ietf-opsawg-pcap, and pcap-savefile(5):
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -45,6 +47,9 @@ _RECORD_HEADER_LENGTH = 16
 _VERSION = (2, 4)
 _LINK_TYPE_BITS = 0x03FF_FFFF
 _SECOND = 1_000_000_000
+_SPARE = 1 << 16
+"""Bytes in front of what is read, for the beginning of a record that was cut in two."""
+
 _SEARCHED = 4096
 """Bytes in which a record is looked for, where nothing is known of where one begins."""
 
@@ -56,6 +61,8 @@ def read_pcap(
     *,
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
+    check: Callable[[int], None] | None = None,
+    ahead: bool = False,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time, in file order.
 
@@ -69,14 +76,21 @@ def read_pcap(
         warn: called with one line where the file is cut off within a record, after all
             before that has been given. Without it the iterator raises that line instead.
         head: bytes that have been read from the stream already.
+        check: called with the link type; raises CaptureError where its frames are not wanted.
+        ahead: read what comes next while this is looked at; for streams that never make wait.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head)
+    window = Window(stream, name, chunk, head, ahead=ahead)
     window.slide(0, _FILE_HEADER_LENGTH)
     order, unit, limit, link_type = _file_header_untrusted(bytes(window.data[:_FILE_HEADER_LENGTH]), name)
-    return _read_records_untrusted(window, order, unit, limit, link_type, warn)
+    if check is not None:
+        try:
+            check(link_type)
+        except CaptureError as error:
+            raise CaptureError(f"{name}: {error}") from None
+    return closing_window(window, _read_records_untrusted(window, order, unit, limit, link_type, warn))
 
 
 class Window:
@@ -85,27 +99,46 @@ class Window:
     data: what is looked at. buffer: the same, `(B,)` uint8. offset: of its first byte in the stream.
     """
 
-    def __init__(self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"") -> None:
+    def __init__(
+        self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"", *, ahead: bool = False
+    ) -> None:
+        """`ahead`: what comes next is read while this is looked at; for streams that never make wait."""
         self.name = name
         self.buffer: NDArray[np.uint8] = np.frombuffer(head, dtype=np.uint8)
         self.data = memoryview(head)
         self.offset = 0
         self._stream = stream
         self._chunk = chunk
+        self._may_read_ahead = ahead
+        self._ahead: _Ahead | None = None
 
     def slide(self, passed: int, least: int) -> None:
         """Leave `passed` bytes behind and read on, so that at least `least` are there.
 
         Fewer are there only at the end of the stream. Raises CaptureError where reading fails.
         """
-        rest = len(self.data) - passed
+        kept = self.buffer[passed:]
         self.offset += passed
+        ahead, self._ahead = self._ahead, None
         # What was given out stays as it is: this is another piece of memory.
-        room = np.empty(max(rest + self._chunk, least), dtype=np.uint8)
-        room[:rest] = self.buffer[passed:]
-        count = read_into(self._stream, room.data[rest:], self.name)
-        self.buffer = room[: rest + count]
+        piece = self._piece(max(self._chunk, least - len(kept))) if ahead is None else ahead.piece()
+        whole = len(piece.data) >= self._chunk
+        self.buffer = piece.behind(kept)
+        if len(self.buffer) < least and whole:
+            self.buffer = self._piece(least - len(self.buffer)).behind(self.buffer)
         self.data = self.buffer.data
+        if whole and self._may_read_ahead:
+            self._ahead = _Ahead(lambda: self._piece(self._chunk))
+
+    def close(self) -> None:
+        """Wait for what is being read ahead: then nobody uses the stream."""
+        if self._ahead is not None:
+            self._ahead.join()
+
+    def _piece(self, count: int) -> _Piece:
+        room = np.empty(_SPARE + count, dtype=np.uint8)
+        there = read_into(self._stream, room.data[_SPARE:], self.name)
+        return _Piece(room, room[_SPARE : _SPARE + there])
 
     def cut_off(self, what: str, needed: int, warn: Callable[[str], None] | None) -> None:
         """Say that the stream ended within something: to `warn`, else as CaptureError."""
@@ -116,6 +149,48 @@ class Window:
         if warn is None:
             raise CaptureError(line)
         warn(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What was read at once, with spare room in front of it."""
+
+    room: NDArray[np.uint8]
+    data: NDArray[np.uint8]
+
+    def behind(self, kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bytes that come before, and these."""
+        if len(kept) > _SPARE:
+            return np.concatenate([kept, self.data])
+        begin = _SPARE - len(kept)
+        self.room[begin:_SPARE] = kept
+        return self.room[begin : _SPARE + len(self.data)]
+
+
+class _Ahead(threading.Thread):
+    """A piece that is read by another thread."""
+
+    def __init__(self, read: Callable[[], _Piece]) -> None:
+        super().__init__(name="read ahead", daemon=True)
+        self._read = read
+        self._pieces: list[_Piece] = []
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Read it."""
+        try:
+            self._pieces.append(self._read())
+        except BaseException as error:
+            # Raised where the piece is asked for.
+            self._error = error
+
+    def piece(self) -> _Piece:
+        """Wait for it. Raises what reading raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._pieces.pop()
 
 
 def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:
@@ -136,6 +211,14 @@ def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:
     except OSError as error:
         raise CaptureError(f"{name}: cannot be read: {error.strerror or error}") from None
     return done
+
+
+def closing_window(window: Window, frames: Iterator[Frames]) -> Iterator[Frames]:
+    """The same frames; the stream is nobody's when they end, or are not wanted any more."""
+    try:
+        yield from frames
+    finally:
+        window.close()
 
 
 def columns(

@@ -1,14 +1,16 @@
 """Pcapng files, read a batch at a time.
 
 The law is that of `scanner.capture.pcap`: the file may lie in every byte, and costs bounded
-memory and CaptureError at worst. Packets come from enhanced and simple packet blocks; the
-blocks of other kinds are stepped over. This file does not know what is in a frame.
+memory and CaptureError at worst. Packets come from enhanced and simple packet blocks, and from the
+packet blocks of older files; the blocks of other kinds are stepped over. This file does not know what is in
+a frame.
 
 The format is draft-ietf-opsawg-pcapng:
 
     any block          type 4 · length 4 · body · length 4          (length: of all of it)
     section header     0x0A0D0D0A · length · byte order 4 · version 2+2 · section length 8 · options
     interface          1 · length · link type 2 · reserved 2 · snaplen 4 · options
+    packet             2 · length · interface 2 · drops 2 · the rest as in an enhanced one (obsolete)
     simple packet      3 · length · bytes on the wire 4 · data
     enhanced packet    6 · length · interface 4 · time 8 · bytes captured 4 · bytes on the wire 4 · data
     option             code 2 · length 2 · value, padded to 4
@@ -24,7 +26,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, columns
+from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window, columns
 from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
@@ -35,7 +37,7 @@ PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 MAX_INTERFACES = 65_536
 """Interfaces that one section may have."""
 
-_SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
+_SECTION, _INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _LEAST_BLOCK = 12
@@ -78,6 +80,7 @@ def read_pcapng(
     *,
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
+    ahead: bool = False,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time.
 
@@ -88,7 +91,7 @@ def read_pcapng(
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head)
+    window = Window(stream, name, chunk, head, ahead=ahead)
     window.slide(0, _LEAST_BLOCK)
     if not len(window.data):
         raise CaptureError(f"{name}: is empty, not a capture")
@@ -97,7 +100,7 @@ def read_pcapng(
     if len(window.data) < _LEAST_BLOCK:
         raise CaptureError(f"{name}: cut off at byte {len(window.data)}, within the section header")
     _byte_order(window, 0)
-    return _read_blocks_untrusted(window, warn)
+    return closing_window(window, _read_blocks_untrusted(window, warn))
 
 
 def _read_blocks_untrusted(window: Window, warn: Callable[[str], None] | None) -> Iterator[Frames]:
@@ -255,14 +258,14 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
     """Frames of the packet blocks among whole blocks that begin at `blocks`."""
     buffer = window.buffer
     kinds = columns(buffer, blocks, 1, order)[:, 0]
-    packets = (kinds == _SIMPLE) | (kinds == _ENHANCED)
+    packets = (kinds == _SIMPLE) | (kinds == _ENHANCED) | (kinds == _OBSOLETE)
     change = np.searchsorted(described.since, np.flatnonzero(packets), side="right") - 1
     base, count = described.base[change], described.count[change]
     blocks, kinds = blocks[packets], kinds[packets]
     if not len(blocks):
         return
     totals = columns(buffer, blocks, 2, order)[:, 1].astype(np.int64)
-    enhanced = kinds == _ENHANCED
+    enhanced = kinds != _SIMPLE
     room = totals - np.where(enhanced, _ENHANCED_OVERHEAD, _SIMPLE_OVERHEAD)
     usable = _usable(room >= 0)
 
@@ -273,6 +276,9 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
     timed = np.flatnonzero(enhanced[:usable])
     fields = columns(buffer, blocks[timed], 7, order).astype(np.uint64)
     ids[timed] = fields[:, 2]
+    obsolete = np.flatnonzero(kinds[:usable] == _OBSOLETE)
+    if len(obsolete):
+        ids[obsolete] = ids[obsolete] & 0xFFFF if order == "<" else ids[obsolete] >> 16
     ticks[timed] = fields[:, 3] << np.uint64(32) | fields[:, 4]
     lengths[timed] = fields[:, 5]
     original[timed] = fields[:, 6]

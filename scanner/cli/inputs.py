@@ -18,7 +18,7 @@ from scanner.core.ipv6 import ZoneOf
 from scanner.core.ports import parse_ports
 from scanner.core.selection import Selection, parse_time
 from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 
 if TYPE_CHECKING:
     from scanner.planning import Request
@@ -41,11 +41,17 @@ def request_of(arguments: argparse.Namespace, zone_of: ZoneOf) -> Request:
         ports=parse_ports(arguments.ports),
         protocols=protocols or tuple(Protocol),
         excluded=_excluded(arguments, zone_of),
-        rate=math.inf if arguments.rate == "max" else _number("--rate", arguments.rate),
+        rate=_rate(arguments.rate),
+        max_rate=math.inf if arguments.max_rate is None else _number("--max-rate", arguments.max_rate),
+        max_per_host=None
+        if arguments.max_per_host is None
+        else _number("--max-per-host", arguments.max_per_host),
         retries=whole_number("--retries", arguments.retries),
         wait=_number("--wait", arguments.wait),
         interface=arguments.interface,
         sources=sources_of(arguments.source_ip),
+        wire=WireKind(arguments.wire),
+        no_arp=arguments.no_arp,
     )
 
 
@@ -87,13 +93,19 @@ def whole_number(option: str, text: str) -> int:
     return int(text)
 
 
+def _rate(text: str) -> float | None:
+    if text == "auto":
+        return None
+    return math.inf if text == "max" else _number("--rate", text)
+
+
 def _number(option: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        msg = f"{option} {text!r}: a number is wanted" + (", or max" if option == "--rate" else "")
+        msg = f"{option} {text!r}: a number is wanted" + (", or auto or max" if option == "--rate" else "")
         raise UsageError(msg)
     return value
 

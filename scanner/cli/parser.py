@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scanner.model import UsageError
+from scanner.model import UsageError, WireKind
 
 _LAB_HELP = "an isolated network of real hosts on this machine, to try it on (root)"
 _TARGET_HELP = "address, CIDR, 10.0.0.1-10.0.0.20, or octet ranges such as 10.0.0-3.1-254"
@@ -114,7 +114,19 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="store_true",
         help="then connect to open TCP ports, to learn which service each is",
     )
-    how.add_argument("--rate", metavar="N", default="10000", help="packets a second, or max (default: 10000)")
+    how.add_argument(
+        "--rate",
+        metavar="N",
+        default="auto",
+        help="packets a second, max for as many as the kernel carries, "
+        "or auto for as many as get through (default: auto)",
+    )
+    how.add_argument("--max-rate", metavar="N", help="packets a second that auto does not exceed")
+    how.add_argument(
+        "--max-per-host",
+        metavar="N",
+        help="packets a second to one address (default: 5000 for many ports at --rate auto)",
+    )
     how.add_argument(
         "--retries",
         metavar="N",
@@ -126,6 +138,16 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     how.add_argument("--interface", metavar="IF", help="leave by this interface")
     how.add_argument("--source-ip", metavar="IP", help="leave from this address of ours")
+    how.add_argument(
+        "--wire",
+        choices=[str(kind) for kind in WireKind],
+        default="auto",
+        help="way out: ring past the kernel's stack, raw through it, scapy where there is no AF_PACKET "
+        "(default: what fits each interface)",
+    )
+    how.add_argument(
+        "--no-arp", action="store_true", help="send through the kernel, which finds the neighbours itself"
+    )
     how.add_argument("--seed", metavar="N", help="order of the probes (default: at random)")
     how.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     _add_output(sweep)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from scanner.core.addresses import AddressSet, format_address
 from scanner.core.ipv6 import format_ipv6
 from scanner.core.ports import format_ports
+from scanner.core.rate import START_RATE, RateController
 from scanner.reporters.text import thousands
 from scanner.result import Result
 
 if TYPE_CHECKING:
     # Whoever reads a capture need not wait for what sweeps.
     from scanner.core.conversations import Conversations
-    from scanner.planning import Path, SweepPlan
+    from scanner.planning import Path, Request, SweepPlan
     from scanner.reading import Reading
     from scanner.sweeping import Sweep
 
@@ -42,13 +43,18 @@ def dry_run(plan: SweepPlan) -> Iterator[str]:
     tries = request.retries + 1
     most = thousands(plan.probes * tries)
     yield f"probes: {thousands(plan.probes)} at first; {most} if every target stayed silent"
-    if math.isinf(request.rate):
+    adaptive = request.rate is None
+    rate = min(START_RATE if adaptive else math.inf, request.highest_rate)
+    rate = min(rate, request.per_host * sum(path.addresses.size for path in plan.paths))
+    if math.isinf(rate):
         yield "time: as fast as the kernel carries, and the waiting for replies"
     else:
-        # While nothing has answered, every try is waited for in full, unless the next round takes longer.
-        once = plan.probes / request.rate
+        # While nothing has answered, every try is waited for in full, unless all of them take longer.
+        once = plan.probes / rate
         longest = tries * max(once, request.wait)
-        yield f"time: {_duration(once)} if all answered at once; {_duration(longest)} if nothing did"
+        # The rate grows where there are answers, and stays where it began where there are none.
+        at_most = "at most " if adaptive else ""
+        yield f"time: {at_most}{_duration(once)} if all answered at once; {_duration(longest)} if nothing did"
     yield "nothing was sent"
 
 
@@ -62,6 +68,8 @@ def about_result(sweep: Sweep, result: Result, elapsed: float, *, verbose: bool)
         yield f"kernel drops, healed by retries: {sending} on sending, {receiving} on receiving"
     yield from about_reading(result)
     if verbose:
+        if sweep.rate is not None:
+            yield _pace(sweep.rate)
         yield f"frames received: {thousands(statistics.received)}"
         for name, count in sorted(sweep.unread.items()):
             yield f"frames not read, {name}: {thousands(count)}"
@@ -122,8 +130,24 @@ def _asked(plan: SweepPlan) -> str:
     request = plan.request
     ports = format_ports(request.ports)
     asked = ", ".join(f"{protocol} {ports}" for protocol in request.protocols)
-    rate = "full rate" if math.isinf(request.rate) else f"{request.rate:g} packets/s"
-    return f"{asked}; {rate}, {request.retries} {'retry' if request.retries == 1 else 'retries'}"
+    return f"{asked}; {_rate(request)}, {request.retries} {'retry' if request.retries == 1 else 'retries'}"
+
+
+def _rate(request: Request) -> str:
+    most = request.highest_rate
+    if request.rate is None:
+        rate = "auto rate" if math.isinf(most) else f"auto rate up to {most:g} packets/s"
+    else:
+        rate = "full rate" if math.isinf(most) else f"{most:g} packets/s"
+    return rate if math.isinf(request.per_host) else f"{rate}, {request.per_host:g} to one host"
+
+
+def _pace(rate: RateController) -> str:
+    """How fast it went, and what was lost."""
+    most = thousands(round(max(rate.peak, rate.rate if not rate.peak else 0)))
+    loss = f"{rate.loss:.1%} of tries lost".replace("%", " %") if rate.loss else "no loss seen"
+    cuts = f", halved {_several(rate.cuts, 'time')}" if rate.cuts else ""
+    return f"rate: up to {most} packets/s, {loss}{cuts}"
 
 
 def _several(count: int, noun: str) -> str:

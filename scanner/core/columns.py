@@ -22,12 +22,13 @@ def gather(buffer: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> 
     """
     last = len(buffer) - width
     if last >= 0:
-        windows = np.lib.stride_tricks.as_strided(
-            buffer, shape=(last + 1, width), strides=(buffer.strides[0],) * 2, writeable=False
-        )
-        if not len(starts) or int(starts.max()) <= last:
-            return windows[starts]
-        rows = windows[np.minimum(starts, last)]
+        # Overlapping cells, of which one is copied at once: half the time that rows of bytes take.
+        cells = np.ndarray((last + 1,), dtype=f"V{width}", buffer=np.ascontiguousarray(buffer), strides=(1,))
+        inside = not len(starts) or int(starts.max()) <= last
+        chosen = cells[starts if inside else np.minimum(starts, last)]
+        rows = chosen.view(np.uint8).reshape(len(starts), width)
+        if inside:
+            return rows
     else:
         rows = np.empty((len(starts), width), dtype=np.uint8)
     for row in np.flatnonzero(starts > last):
@@ -61,6 +62,10 @@ class Columns:
         """Some of the rows."""
         fields: list[Columns | NDArray[np.generic]] = [getattr(self, name) for name in self.__slots__]
         return type(self)(*(one.take(rows) if isinstance(one, Columns) else one[rows] for one in fields))
+
+    def where(self, mask: NDArray[np.bool_]) -> Self:
+        """The rows that a mask chooses; not copied where that is all of them."""
+        return self if mask.all() else self.take(mask)
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:

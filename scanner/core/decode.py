@@ -352,7 +352,7 @@ class Decoder:
             ends = [self.book.ipv4(addresses) for addresses in ends]
         self._arp.append(
             ArpPackets(
-                frame=frame,
+                frame=frame if self.numbers is None else self.numbers[frame],
                 times=self.times[frame],
                 operation=body["operation"][sound].astype(np.uint16),
                 sender_mac=rows[sound, 8:14],

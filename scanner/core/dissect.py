@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from scanner.core import headers, ip
 from scanner.core.book import AddressBook
-from scanner.core.columns import gather
+from scanner.core.columns import columns, gather
 from scanner.core.decode import Decoder, Layer
 from scanner.core.fragments import Reassembled, Reassembler
 from scanner.core.ipv6 import high_in_zone
-from scanner.core.link import ARP, IPV4, IPV6, RAW, network_layer
+from scanner.core.link import ARP, ETHERNET, IPV4, IPV6, RAW, network_layer
 from scanner.core.linkfields import NEITHER
-from scanner.core.packets import UDP, Decoded
+from scanner.core.packets import TCP, UDP, Decoded
 from scanner.core.tunnels import (
     DEEPEST,
     GENEVE_PORT,
@@ -32,6 +32,31 @@ from scanner.core.tunnels import (
     TunnelNumbers,
     inner,
 )
+
+_PLAIN = np.dtype(
+    {
+        "names": [
+            "ethertype",
+            "version",
+            "length",
+            "fragment",
+            "protocol",
+            "destination",
+            "from_port",
+            "to_port",
+        ],
+        "formats": [">u2", "u1", ">u2", ">u2", "u1", ">u4", ">u2", ">u2"],
+        "offsets": [12, 14, 16, 20, 23, 30, 34, 36],
+        "itemsize": 38,
+    }
+)
+"""Of the commonest frame there is: an Ethernet header, one of IPv4 without options, and ports."""
+
+_ETHERNET_BYTES = 14
+_LEAST_PLAIN = np.full(256, 0xFFFF, dtype=np.uint16)
+_LEAST_PLAIN[TCP] = headers.IPV4_BYTES + headers.TCP_BYTES
+_LEAST_PLAIN[UDP] = headers.IPV4_BYTES + headers.UDP_BYTES
+"""Bytes of a packet that has all of its headers, by protocol; others are not plain."""
 
 _HEARD_BITS = 22
 _SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
@@ -54,6 +79,7 @@ class Dissector:
         self._unread: Counter[str] = Counter()
         self._carriers = np.zeros(1 << 16, dtype=np.bool_)
         self._carriers[[*VXLAN_PORTS, GENEVE_PORT]] = True
+        self._dull = ~(ports | self._carriers)
         self._before = self._added = self._zone = 0
 
     @property
@@ -79,7 +105,11 @@ class Dissector:
         """
         self._zone = zone
         self._before, self._added = self._before + self._added, len(starts)
-        decoder = self._decoder(buffer, times)
+        numbers = None
+        if link_type == ETHERNET:
+            numbers = self._telling(buffer, starts, lengths)
+            starts, lengths, times = starts[numbers], lengths[numbers], times[numbers]
+        decoder = self._decoder(buffer, times, numbers)
         at, kind = network_layer(buffer, starts, lengths, link_type)
         end = starts + lengths
         there = decoder.reach(at, end)
@@ -89,6 +119,26 @@ class Dissector:
         ours = self._layers(decoder, frames, np.where(there, kind, NEITHER))
         decoder.count("neither IP nor ARP", there & ~is_arp & ~ours)
         return self._whole(decoder)
+
+    def _telling(
+        self, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Ethernet frames to be read: all but those that one look tells to be sound, and of other ports.
+
+        Most of a large capture is of that sort.
+        """
+        head = columns(gather(buffer, starts, _PLAIN.itemsize), _PLAIN)
+        dull = self._dull[head["from_port"].astype(np.uint16)]
+        dull &= self._dull[head["to_port"].astype(np.uint16)]
+        dull &= head["ethertype"] == IPV4
+        dull &= head["version"] == 0x45
+        dull &= head["fragment"] & np.uint16(0x3FFF) == 0
+        least = _LEAST_PLAIN[head["protocol"]]
+        dull &= head["length"] >= least
+        dull &= lengths >= least + np.int64(_ETHERNET_BYTES)
+        dull &= least != 0xFFFF
+        self._heard[_slots(head["destination"][dull].astype(np.uint64))] = True
+        return np.flatnonzero(~dull)
 
     def finish(self) -> list[Decoded]:
         """What fragments are left, as far as they go."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
+from scanner.core.ordering import merged_order, stable_order
 from scanner.core.packets import TCP, UDP, Decoded
 from scanner.core.rules import ACK, RST, SYN, Claims, reason_code, sequence_agrees
 from scanner.model import Reason
@@ -25,7 +26,11 @@ Words = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 _MIX = (np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0xC2B2_AE3D_27D4_EB4F))
 _TUNNEL_BITS = 24
-_OPENING = (Reason.SPLIT_HANDSHAKE_SYN, Reason.UDP_RESPONSE)
+
+HASH_BITS = 32
+"""Of a flow's key, those that do not tell the target."""
+
+_BY_A_SYN, _BY_A_DATAGRAM = reason_code(Reason.SPLIT_HANDSHAKE_SYN), reason_code(Reason.UDP_RESPONSE)
 """What is claimed by packets that may be probes themselves: SYNs without ACK, and datagrams."""
 
 
@@ -108,12 +113,13 @@ def join(probes: Probes, claims: Claims, ports: NDArray[np.bool_] | None) -> Joi
     Args:
         probes: in the order of the capture.
         claims: likewise.
-        ports: `(65536,)` bool, where a packet to one of them may be a probe: who spoke first in a flow is its
-            prober. None: the probes are known to be true.
+        ports: `(65536,)` bool, those asked about: who spoke first in a flow is its prober. None: the probes
+            are known to be true.
     """
     words = tuple(np.concatenate(pair) for pair in zip(flow_words(probes), flow_words(claims), strict=True))
     times = np.concatenate([probes.times, claims.times])
-    order, begins = by_flow((words[0], words[1]), times)
+    keys = np.concatenate([flow_keys(probes), flow_keys(claims)])
+    order, begins = by_flow((words[0], words[1]), times, keys)
     is_claim = order >= len(probes)
     flow = np.cumsum(begins) - 1
     if ports is None:
@@ -140,9 +146,13 @@ def _leading(
     order: NDArray[np.int64],
     flow: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's."""
-    opening = np.isin(claims.reason, [reason_code(reason) for reason in _OPENING])
-    opening &= ports[claims.prober_port]
+    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's.
+
+    A SYN opens whichever port it goes to. A datagram from a port that is asked about, to one that is not, may
+    as well go on with what began before the capture.
+    """
+    opening = (claims.reason == _BY_A_DATAGRAM) & ports[claims.prober_port]
+    opening |= claims.reason == _BY_A_SYN
     true = np.ones(len(probes), dtype=np.bool_)
     if not opening.any():
         return true
@@ -198,11 +208,6 @@ def flow_words(packets: Probes | Claims) -> Words:
     return _words(packets, tunnelled=True)
 
 
-def flow_hash(packets: Probes | Claims) -> NDArray[np.uint32]:
-    """32 bits that are the same for all of a flow, in whatever tunnel."""
-    return (mix(_words(packets, tunnelled=False)) >> np.uint64(32)).astype(np.uint32)
-
-
 def _words(packets: Probes | Claims, *, tunnelled: bool) -> Words:
     half = np.uint64(32)
     addresses = (packets.prober.astype(np.uint64) << half) | packets.target
@@ -225,16 +230,40 @@ def mix(words: Words) -> NDArray[np.uint64]:
     return mixed
 
 
-def by_flow(words: Words, times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows by flow and time, those of one time in their order, and where in that order a flow begins."""
-    mixed = mix(words)
-    order = np.lexsort((times, mixed))
-    starts = _starts((mixed[order],))
+def flow_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
+    """One word for each by which all of a flow are together, and by target; in whatever tunnel."""
+    keys: NDArray[np.uint64] = packets.target.astype(np.uint64) << np.uint64(HASH_BITS)
+    keys |= mix(_words(packets, tunnelled=False)) >> np.uint64(32)
+    return keys
+
+
+def by_flow(
+    words: Words, times: NDArray[np.int64], keys: NDArray[np.uint64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows by flow and time, those of one time in their order, and where in that order a flow begins.
+
+    `keys`: a word for each, the same for all of a flow, by which they are a few ordered runs; None: they
+    come in no order.
+    """
+    if keys is None:
+        keys = mix(words)
+        order = stable_order(keys)
+    else:
+        order = merged_order(keys)
+    starts = _starts((keys[order],))
     begins = _starts((words[0][order], words[1][order]))
     if not np.array_equal(starts, begins):
-        # Two flows have one hash: chance, or somebody's wit.
+        # Two flows have one key: tunnels, chance, or somebody's wit.
         order = np.lexsort((times, *words))
-        begins = _starts((words[0][order], words[1][order]))
+        return order, _starts((words[0][order], words[1][order]))
+    ordered = times[order]
+    turned = np.zeros(len(order), dtype=np.bool_)
+    turned[1:] = (ordered[1:] < ordered[:-1]) & ~begins[1:]
+    if turned.any():
+        # Most flows are in order of time as they come.
+        flow = np.cumsum(begins) - 1
+        rows = np.flatnonzero(np.bincount(flow[turned], minlength=int(flow[-1]) + 1)[flow])
+        order[rows] = order[rows][np.lexsort((ordered[rows], flow[rows]))]
     return order, begins
 
 

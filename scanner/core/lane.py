@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
+from scanner.core.hostpace import HostPace
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.loss import Loss, most_tries
 from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, address_borders, mac_numbers
@@ -19,7 +20,9 @@ from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank, reason_code
 from scanner.core.schedule import Schedule, Selection
+from scanner.core.stragglers import Stragglers, StragglerSchedule
 from scanner.core.transport import TransportFlows
+from scanner.core.witness import Witness
 from scanner.model import Reason
 
 _TOLERABLE = 0.01
@@ -53,18 +56,30 @@ class Lane:
         round_trip: RoundTrip,
         shard: tuple[int, int] = (0, 1),
         links: Links | None = None,
+        witness: Witness | None = None,
+        hosts: HostPace | None = None,
     ) -> None:
-        """`round_trip` may be shared between lanes over one path. `links`: the addresses are on one of ours.
+        """`round_trip`, and what `witness` and `hosts` know, may be shared between lanes over one path.
 
-        `attempts` probes a task at most; but where replies get lost, and it is likely that somebody was
-        missed, up to as many retries again.
+        `links`: the addresses are on one of ours. `attempts` probes a task at most; but where replies get
+        lost, and it is likely that somebody was missed, up to as many retries again.
         """
         self.flows = flows
         self._links = links
         self._loss = Loss()
         self._most = most_tries(attempts)
         self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
-        self.schedule = Schedule(self.ledger, seed, attempts, round_trip.timeout, shard, self._another)
+        self.schedule: Schedule | StragglerSchedule = Schedule(
+            self.ledger,
+            seed,
+            attempts,
+            round_trip.timeout,
+            shard,
+            self._another,
+            ports=len(flows.ports),
+            hosts=hosts,
+        )
+        self._witness = witness or Witness()
         self._round_trip = round_trip
         self.replies = 0
         self.forged = 0
@@ -94,7 +109,11 @@ class Lane:
         # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
         first = self.ledger.state[task] == Rank.UNANSWERED
         self._round_trip.observe(rtt[(mine.rank >= Rank.CLOSED) & first])
-        self._loss.observe(matched.attempt[genuine][first])
+        telling = np.flatnonzero(first)
+        telling = telling[self._witness.telling(task[telling] // len(self.flows.ports))]
+        told = task[telling], matched.attempt[genuine][telling]
+        self._loss.observe(told[1])
+        self._witness.tell(self.schedule, *told, mine.rank[telling], self.timeout())
         self.replies += len(genuine)
         self.forged += len(matched.row) - len(genuine)
         changed = self.ledger.apply(
@@ -110,6 +129,15 @@ class Lane:
         )
         self.open += int(np.count_nonzero(changed.rank == Rank.OPEN))
         return claims.frame[matched.row], changed
+
+    def timeout(self) -> float:
+        """Seconds that a first try is waited for."""
+        return self._round_trip.timeout(0)
+
+    def follow_up(self, stragglers: Stragglers, number: int) -> None:
+        """The rounds are over: go on with the stragglers, among whose lanes this is the one so numbered."""
+        if isinstance(self.schedule, Schedule):
+            self.schedule = StragglerSchedule(self.schedule, self.ledger, stragglers, number)
 
     def _another(self, rounds: int) -> bool:
         return rounds < self._most and self._loss.missing(rounds) > _TOLERABLE

@@ -14,7 +14,7 @@ from scanner.core.linkfields import ARP, IPV4, IPV6, typed_or_llc
 from scanner.core.linkheaders import unwrapped
 from scanner.core.linktypes import first_header
 
-__all__ = ["ARP", "ETHERNET", "IPV4", "IPV6", "RAW", "network_layer"]
+__all__ = ["ARP", "ETHERNET", "IPV4", "IPV6", "RAW", "check_link_type", "network_layer"]
 
 ETHERNET = 1
 RAW = 101
@@ -49,6 +49,11 @@ def network_layer(
     if link_type == ETHERNET:
         return _ethernet(buffer, starts, lengths)
     return unwrapped(buffer, starts, starts + lengths, first_header(link_type))
+
+
+def check_link_type(link_type: int) -> None:
+    """See that frames of a link type can be read; raises CaptureError that names it if not."""
+    first_header(link_type)
 
 
 def _ethernet(

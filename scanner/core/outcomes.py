@@ -13,6 +13,7 @@ from scanner.core import packets
 from scanner.core.addresses import AddressSet
 from scanner.core.columns import Columns
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.ordering import distinct
 from scanner.core.rules import Rank, reason_code
 from scanner.model import Protocol, Reason
 
@@ -117,7 +118,12 @@ class Outcomes(Columns):
 
     def in_order(self) -> Outcomes:
         """By address, protocol, port and prober; what several rows say of one target is merged."""
-        ordered = self.take(np.lexsort((self.prober, self.port, self.protocol, self.address)))
+        keys = self.address.astype(np.uint64) << np.uint64(24)
+        keys |= self.protocol.astype(np.uint64) << np.uint64(16)
+        keys |= self.port
+        if (keys[1:] > keys[:-1]).all():
+            return self
+        ordered = self.take(np.lexsort((self.prober, keys)))
         begins = np.zeros(len(ordered), dtype=np.bool_)
         begins[:1] = True
         for key in (ordered.address, ordered.protocol, ordered.port, ordered.prober):
@@ -209,9 +215,7 @@ def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
     """All outcomes by address, protocol and port, a bounded number at a time."""
     listed = list(sources)
     step = max(1, _AT_ONCE // max(1, len(listed)))
-    borders = (
-        np.unique(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
-    )
+    borders = distinct(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
     lasts = [border - 1 for border in borders[1:]] + [_LAST_ADDRESS]
     for first, last in zip(borders, lasts, strict=False):
         yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()

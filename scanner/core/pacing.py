@@ -20,12 +20,19 @@ class TokenBucket:
 
     def __init__(self, rate: float) -> None:
         """A full bucket; time begins with the first question."""
-        self._rate = rate
-        unlimited = math.isinf(rate)
-        self._burst = rate if unlimited else max(1.0, rate * _BURST_SECONDS)
-        self._quantum = 1.0 if unlimited else max(1.0, rate * _QUANTUM_SECONDS)
+        self._set(rate)
         self._tokens = self._burst
         self._updated: float | None = None
+
+    def change(self, rate: float, now: float) -> None:
+        """Another rate from now on. What has been earned stays, up to a burst of the new rate."""
+        if rate == self._rate:
+            return
+        if math.isinf(self._rate):
+            self._tokens = math.inf
+        self._fill(now)
+        self._set(rate)
+        self._tokens = min(self._tokens, self._burst)
 
     def available(self, now: float) -> int:
         """How many packets may leave now: none until there is a quantum of them. `sys.maxsize` for all."""
@@ -44,6 +51,12 @@ class TokenBucket:
             return now
         self._fill(now)
         return now if self._enough() else now + (self._quantum - self._tokens) / self._rate
+
+    def _set(self, rate: float) -> None:
+        self._rate = rate
+        unlimited = math.isinf(rate)
+        self._burst = rate if unlimited else max(1.0, rate * _BURST_SECONDS)
+        self._quantum = 1.0 if unlimited else max(1.0, rate * _QUANTUM_SECONDS)
 
     def _fill(self, now: float) -> None:
         if self._updated is not None:

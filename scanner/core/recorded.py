@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 from scanner.core import cookie
 from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
-from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, flow_hash, flow_words, join, mix
+from scanner.core.flowtable import (
+    HASH_BITS,
+    Joined,
+    Probes,
+    candidate_probes,
+    copies,
+    flow_keys,
+    flow_words,
+    join,
+    mix,
+)
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
 from scanner.core.packets import TCP, Decoded
 from scanner.core.presence import Presence
@@ -31,8 +42,6 @@ Numbers = NDArray[np.uint32]
 
 _HELD = 1 << 18
 """Probes, and claims, that are held in memory; and as many of both together are judged at once."""
-
-_FLOW_BITS = 32
 
 _OPEN_INFERRED = NOTES.index("open-inferred")
 _NOTHING_INBOUND, _NOTHING_FROM_TARGET, _NOTHING_TO_PROBER = 1, 2, 3
@@ -53,8 +62,8 @@ class CookieKey:
     def ours(self, probes: Probes) -> NDArray[np.bool_]:
         """Which probes are the sweep's own."""
         ours = self.sources.contains(probes.prober)
-        for source in np.unique(probes.prober[ours]).tolist():
-            for protocol in np.unique(probes.protocol).tolist():
+        for source in distinct(probes.prober[ours]).tolist():
+            for protocol in distinct(probes.protocol).tolist():
                 rows = np.flatnonzero(ours & (probes.prober == source) & (probes.protocol == protocol))
                 book = self.book if source >= FIRST_ENTRY else None
                 targets, ports = probes.target[rows], probes.target_port[rows]
@@ -116,13 +125,13 @@ class RecordedTraffic:
         question = self._question
         probes = candidate_probes(decoded, question.ports)
         claims = self._rules.claims(decoded)
-        claims = claims.take(question.ports[claims.target_port])
+        claims = claims.where(question.ports[claims.target_port])
         if question.key is not None:
-            probes = probes.take(question.key.ours(probes))
-            claims = claims.take(~echoes(claims))
+            probes = probes.where(question.key.ours(probes))
+            claims = claims.where(~echoes(claims))
         else:
             told = self._rules.asides(decoded)
-            told = told.take(question.ports[told.target_port])
+            told = told.where(question.ports[told.target_port])
             claims = Claims.concatenate([claims, _once_each(told)])
         if question.prober is not None:
             probes = probes.take(question.prober(probes.prober))
@@ -131,9 +140,9 @@ class RecordedTraffic:
             probes = probes.take(question.target(probes.target))
             claims = claims.take(question.target(claims.target))
         probes, claims = thinned(probes, claims)
-        self._probes.add(_keys(probes), replace(probes, frame=probes.frame + frames))
-        self._claims.add(_keys(claims), replace(claims, frame=claims.frame + frames))
-        self._probers = np.union1d(self._probers, probes.prober)
+        self._probes.add(flow_keys(probes), replace(probes, frame=probes.frame + frames))
+        self._claims.add(flow_keys(claims), replace(claims, frame=claims.frame + frames))
+        self._probers = distinct(np.concatenate([self._probers, distinct(probes.prober)]))
         self._presence.add(decoded.arp)
 
     @property
@@ -160,7 +169,7 @@ class RecordedTraffic:
         forged = 0
         hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
         samples = np.concatenate([self._probes.samples(), self._claims.samples()])
-        for first, last in cuts(samples, _HELD, _FLOW_BITS):
+        for first, last in cuts(samples, _HELD, HASH_BITS):
             probes = self._probes.between(first, last)
             if not len(probes):
                 continue
@@ -178,10 +187,10 @@ class RecordedTraffic:
         """
         question = self._question
         joined = join(probes, claims, question.ports if question.key is None else None)
-        true = np.flatnonzero(joined.true)
-        target, prober, task_of_true = _tasks(probes.take(true), per_prober=question.per_prober)
+        asked = probes.where(joined.true)
+        target, prober, task_of_true = _tasks(asked, per_prober=question.per_prober)
         task = np.full(len(probes), -1, dtype=np.int64)
-        task[true] = task_of_true
+        task[joined.true] = task_of_true
         ledger = Ledger(len(target))
         row, probe = joined.row[joined.genuine], joined.probe[joined.genuine]
         replies = claims.rank[row] != Rank.UNANSWERED
@@ -199,7 +208,6 @@ class RecordedTraffic:
             )
         )
         outcomes = _silent(target, prober)
-        asked = probes.take(true)
         weights = np.where(copies(asked), 0, asked.count)
         outcomes.tries[:] = np.bincount(task_of_true, weights=weights, minlength=len(target))
         latest = np.full(len(target), np.iinfo(np.int64).min)
@@ -210,7 +218,7 @@ class RecordedTraffic:
         outcomes.note[contested] = ADDRESS_CONFLICT
         if question.key is None:
             unheard = _unheard(asked, task_of_true, len(target), heard)
-            _remark(outcomes, np.unique(task[betrayed]), unheard, hint)
+            _remark(outcomes, distinct(task[betrayed]), unheard, hint)
         return outcomes, self._forged(claims, probes, joined.row, joined.genuine, task[joined.probe], ledger)
 
     def _betrayed(
@@ -244,19 +252,12 @@ class RecordedTraffic:
         key = self._question.key
         if key is not None:
             to_us = key.sources.contains(claims.prober)
-            named = np.isin(_target_keys(claims), np.unique(_target_keys(probes)))
+            named = np.isin(_target_keys(claims), distinct(_target_keys(probes)))
             return int(np.count_nonzero(to_us & named)) - int(np.count_nonzero(genuine))
         # What a connection that was made says later has other numbers, and is no forgery.
         talk = (ledger.state[task] == Rank.OPEN) & (claims.reason[row] != reason_code(Reason.SYN_ACK))
         reply = claims.rank[row] != Rank.UNANSWERED
         return int(np.count_nonzero(reply & ~genuine & ~talk))
-
-
-def _keys(packets: Probes | Claims) -> NDArray[np.uint64]:
-    """The order in which they are judged: by target, all of a flow together."""
-    keys: NDArray[np.uint64] = packets.target.astype(np.uint64) << np.uint64(_FLOW_BITS)
-    keys |= flow_hash(packets)
-    return keys
 
 
 def _once_each(told: Claims) -> Claims:

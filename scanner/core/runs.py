@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
+from scanner.core.ordering import distinct, merged_order, stable_order
 
 LAST_KEY = (1 << 64) - 1
 
@@ -59,7 +60,7 @@ class Runs(Generic[T]):
         self._pending: list[tuple[NDArray[np.uint64], T]] = []
         self._waiting = 0
         self._runs: list[_Run] = []
-        self._held: tuple[NDArray[np.uint64], T] | None = None
+        self._held: NDArray[np.void] | None = None
         self.count = 0
 
     def add(self, keys: NDArray[np.uint64], rows: T) -> None:
@@ -70,64 +71,64 @@ class Runs(Generic[T]):
         self._waiting += len(keys)
         self.count += len(keys)
         if self._waiting >= self._most:
-            self._write(*self._sorted())
+            self._write(self._sorted())
 
     def between(self, first: int, last: int) -> T:
         """All rows with keys from `first` to `last`, both included, by key."""
-        if self._held is None:
-            self._held = self._sorted()
-        keys, rows = self._held
-        begin, end = _within(keys, first, last)
+        held = self._rest()
         parts = [self._read(run, first, last) for run in self._runs]
-        parts.append((keys[begin:end], rows.take(slice(begin, end))))
-        parts = [part for part in parts if len(part[0])]
+        parts.append(held[_within(held["key"], first, last)])
+        parts = [part for part in parts if len(part)]
         if not parts:
             return self._empty
-        if len(parts) == 1:
-            return parts[0][1]
-        order = np.argsort(np.concatenate([part[0] for part in parts]), kind="stable")
-        return type(self._empty).concatenate(part[1] for part in parts).take(order)
+        packed = parts[0]
+        if len(parts) > 1:
+            packed = np.concatenate(parts)
+            packed = _moved(packed, merged_order(packed["key"]))
+        return type(self._empty)(
+            *(np.ascontiguousarray(packed[name]) for name in type(self._empty).__slots__)
+        )
 
     def samples(self) -> NDArray[np.uint64]:
         """The key of about every _SAMPLED-th row, in no order."""
-        if self._held is None:
-            self._held = self._sorted()
-        return np.concatenate([*(run.sample for run in self._runs), self._held[0][::_SAMPLED]])
+        return np.concatenate([*(run.sample for run in self._runs), self._rest()["key"][::_SAMPLED]])
 
     def borders(self, step: int, low: int) -> NDArray[np.uint64]:
         """Keys less their `low` bits, ascending, with about `step` rows from each to the next."""
         sampled = np.sort(self.samples()) >> np.uint64(low)
-        return np.unique(sampled[:: max(1, step // _SAMPLED)])
+        return distinct(sampled[:: max(1, step // _SAMPLED)])
 
-    def _sorted(self) -> tuple[NDArray[np.uint64], T]:
+    def _rest(self) -> NDArray[np.void]:
+        """What has not been written, by key."""
+        if self._held is None:
+            self._held = self._sorted()
+        return self._held
+
+    def _sorted(self) -> NDArray[np.void]:
         """What has not been written yet, by key; it is not waiting any more."""
-        pending, self._pending, self._waiting = self._pending, [], 0
-        if not pending:
-            return np.empty(0, dtype=np.uint64), self._empty
-        keys = np.concatenate([part[0] for part in pending])
-        rows = type(self._empty).concatenate(part[1] for part in pending)
-        order = np.argsort(keys, kind="stable")
-        return keys[order], rows.take(order)
+        pending, self._pending = self._pending, []
+        packed = np.empty(self._waiting, dtype=self._layout)
+        self._waiting = done = 0
+        for keys, rows in pending:
+            part = packed[done : done + len(keys)]
+            part["key"] = keys
+            for name in type(rows).__slots__:
+                part[name] = getattr(rows, name)
+            done += len(keys)
+        return _moved(packed, stable_order(packed["key"]))
 
-    def _write(self, keys: NDArray[np.uint64], rows: T) -> None:
-        packed = np.empty(len(keys), dtype=self._layout)
-        packed["key"] = keys
-        for name in type(rows).__slots__:
-            packed[name] = getattr(rows, name)
+    def _write(self, packed: NDArray[np.void]) -> None:
         offset = self._scratch.append(packed.view(np.uint8))
-        self._runs.append(_Run(offset, len(keys), keys[::_SAMPLED].copy()))
+        self._runs.append(_Run(offset, len(packed), packed["key"][::_SAMPLED].copy()))
 
-    def _read(self, run: _Run, first: int, last: int) -> tuple[NDArray[np.uint64], T]:
+    def _read(self, run: _Run, first: int, last: int) -> NDArray[np.void]:
         # A sampled key tells of the rows up to the next one.
-        begin, end = _within(run.sample, first, last)
-        begin, end = max(0, begin - 1) * _SAMPLED, min(end * _SAMPLED, run.count)
+        within = _within(run.sample, first, last)
+        begin, end = max(0, within.start - 1) * _SAMPLED, min(within.stop * _SAMPLED, run.count)
         size = self._layout.itemsize
         data = self._scratch.read(run.offset + begin * size, max(0, end - begin) * size)
-        packed = data.view(self._layout)
-        begin, end = _within(packed["key"], first, last)
-        packed = packed[begin:end]
-        columns = (np.ascontiguousarray(packed[name]) for name in type(self._empty).__slots__)
-        return np.ascontiguousarray(packed["key"]), type(self._empty)(*columns)
+        packed: NDArray[np.void] = data.view(self._layout)
+        return packed[_within(packed["key"], first, last)]
 
 
 def cuts(samples: NDArray[np.uint64], most: int, together: int) -> Iterator[tuple[int, int]]:
@@ -150,8 +151,14 @@ def cuts(samples: NDArray[np.uint64], most: int, together: int) -> Iterator[tupl
     yield first, LAST_KEY
 
 
-def _within(keys: NDArray[np.uint64], first: int, last: int) -> tuple[int, int]:
+def _within(keys: NDArray[np.uint64], first: int, last: int) -> slice:
     """Where in sorted keys those from first to last are."""
     begin = np.searchsorted(keys, np.uint64(first), side="left")
     end = np.searchsorted(keys, np.uint64(last), side="right")
-    return int(begin), int(end)
+    return slice(int(begin), int(end))
+
+
+def _moved(packed: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.void]:
+    """Rows in another order: each is moved as a whole, and once."""
+    moved: NDArray[np.void] = packed.view(f"V{packed.dtype.itemsize}")[order].view(packed.dtype)
+    return moved

@@ -1,8 +1,9 @@
 """The schedule of a lane: which task is asked when, and when there is nothing left to wait for.
 
-A round visits every task once, in the order of a keyed permutation; the next visits those that are still
-unanswered, in the same order, each as soon as its own time-out has passed. Nothing is stored a task:
-the order is computed again, and the send log has an entry a system call.
+A round visits every task once, in a keyed order; the next visits those that are still unanswered, in the
+same order, each as soon as its own time-out has passed. So rounds overlap: while the first is under way,
+those behind it ask again, and what they are answered tells early how much gets lost.
+Nothing is stored a task: the order is computed again, and the send log has an entry a system call.
 Time is an argument; packets are somebody else's business.
 """
 
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.hostpace import HostPace
 from scanner.core.ledger import Ledger
-from scanner.core.permutation import Permutation, shard_positions, shard_size
+from scanner.core.permutation import shard_positions, shard_size
 from scanner.core.rules import Rank
 from scanner.core.sendlog import SendLog, Timeout
+from scanner.core.spread import SpreadOrder
 
 _WINDOW = 1 << 14
 _MOST_WINDOWS = 64
@@ -25,6 +28,8 @@ _MOST_WINDOWS = 64
 
 _HAIR = 1e-6
 """Seconds by which a time-out may seem unfinished when it is over: `(a + b) - b` can fall short of `a`."""
+
+_NOTHING: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,26 @@ class Selection:
         return len(self.tasks)
 
 
+class _Round:
+    """Where one round stands: `next` is the first position not looked at, `tasks` are at hand."""
+
+    def __init__(self) -> None:
+        self.log = SendLog()
+        self.next = 0
+        self.positions = _NOTHING
+        self.tasks = _NOTHING
+
+    @property
+    def passed(self) -> int:
+        """All positions below have been asked in this round, or were answered."""
+        return int(self.positions[0]) if len(self.positions) else self.next
+
+    def drop_answered(self, state: NDArray[np.uint8]) -> None:
+        unanswered = state[self.tasks] == Rank.UNANSWERED
+        if not unanswered.all():
+            self.positions, self.tasks = self.positions[unanswered], self.tasks[unanswered]
+
+
 class Schedule:
     """Rounds over the tasks of one lane.
 
@@ -49,6 +74,8 @@ class Schedule:
         timeout: seconds to wait for a reply to try k, asked anew whenever it matters.
         shard: which part of the tasks is ours, as (index, count).
         another: asked when so many rounds are over, from `attempts` on: is one more worth it?
+        ports: tasks an address; those of one are numbered in a row.
+        hosts: holds probes to one address back, by its index; None for no limit.
     """
 
     def __init__(
@@ -59,52 +86,58 @@ class Schedule:
         timeout: Timeout,
         shard: tuple[int, int] = (0, 1),
         another: Callable[[int], bool] = lambda _rounds: False,
+        *,
+        ports: int = 1,
+        hosts: HostPace | None = None,
     ) -> None:
         """At the first position of the first round."""
         self._ledger = ledger
-        self._permutation = Permutation(len(ledger.state), seed)
+        self._order = SpreadOrder(len(ledger.state) // ports, ports, seed)
         self._shard = shard
         self._size = shard_size(len(ledger.state), *shard)
         self._attempts = attempts
         self._another = another
         self._timeout = timeout
-        self._logs: list[SendLog] = [SendLog()]
-        self._next = 0
-        self._positions: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._tasks: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._ports = ports
+        self._hosts = hosts
+        self._rounds = [_Round()]
+        self._over = 0
 
     @property
-    def attempt(self) -> int:
-        """The round under way; `attempts` once all are over."""
-        return len(self._logs) - 1
+    def attempts(self) -> int:
+        """Most probes a task, as far as has been asked for."""
+        return self._attempts
 
     @property
     def progress(self) -> float:
         """How much of the work is done, from 0 to 1, if the rest stays as silent as what was asked so far."""
         unanswered = self._ledger.unanswered
-        if not unanswered or self.attempt >= self._attempts:
+        if not unanswered or self._over >= self._attempts:
             return 1.0
-        asked = self._size if self.attempt else self._next
+        asked = self._rounds[0].next
         silent = (unanswered - (self._size - asked)) / asked if asked else 1.0
-        walked = self._next / self._size
-        done = silent * (self.attempt - 1 + walked) + 1.0 if self.attempt else walked
-        return done / (1.0 + silent * (self._attempts - 1))
+        again = sum(each.next for each in self._rounds[1:])
+        return (asked + silent * again) / (self._size * (1.0 + silent * (self._attempts - 1)))
 
     def take(self, limit: int, now: float) -> Selection | None:
-        """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so."""
-        if limit <= 0:
+        """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so.
+
+        Who has waited for another try comes first.
+        """
+        if limit <= 0 or not self._ledger.unanswered:
             return None
-        for _ in range(_MOST_WINDOWS):
-            if not self._candidates():
-                return None
-            unanswered = self._ledger.state[self._tasks] == Rank.UNANSWERED
-            if not unanswered.all():
-                self._positions, self._tasks = self._positions[unanswered], self._tasks[unanswered]
-            if len(self._tasks):
-                ready = min(limit, self._ready(now))
-                if not ready:
-                    return None
-                return Selection(self.attempt, self._positions[:ready], self._tasks[:ready])
+        self._begin_rounds()
+        windows = _MOST_WINDOWS
+        for attempt in range(len(self._rounds) - 1, self._over - 1, -1):
+            each = self._rounds[attempt]
+            while windows and (len(each.tasks) or self._refill(attempt, now)):
+                windows -= 1
+                each.drop_answered(self._ledger.state)
+                if len(each.tasks):
+                    ready = self._ready(each.tasks[:limit], now)
+                    if ready:
+                        return Selection(attempt, each.positions[:ready], each.tasks[:ready])
+                    break
         return None
 
     def sent(self, selection: Selection, wall: NDArray[np.int64], now: float) -> None:
@@ -112,20 +145,22 @@ class Schedule:
         count = len(wall)
         if not count:
             return
-        self._logs[-1].append(selection.positions[:count], wall, now)
+        each = self._rounds[selection.attempt]
+        each.log.append(selection.positions[:count], wall, now)
         self._ledger.count_try(selection.tasks[:count])
-        self._positions, self._tasks = self._positions[count:], self._tasks[count:]
+        each.positions, each.tasks = each.positions[count:], each.tasks[count:]
+        if self._hosts is not None:
+            self._hosts.spend(selection.tasks[:count] // self._ports, now)
 
     def due(self, now: float) -> float:
         """When to look again: now where something can be asked, infinity where nothing is left."""
         if not self._ledger.unanswered:
             return float("inf")
-        if self.attempt >= self._attempts and not self._another(self.attempt):
-            ended = self._logs[-2].last + self._timeout(self._attempts - 1)
+        self._begin_rounds()
+        if self._over >= self._attempts:
+            ended = self._rounds[-1].log.last + self._timeout(self._attempts - 1)
             return ended if ended > now else float("inf")
-        if not len(self._positions) or not self.attempt:
-            return now
-        return max(now, self._logs[-2].left_at(int(self._positions[0])) + self._timeout(self.attempt - 1))
+        return max(now, min(self._due(attempt) for attempt in range(self._over, len(self._rounds))))
 
     def finished(self, now: float) -> bool:
         """Whether nothing is left to ask or to wait for."""
@@ -133,37 +168,63 @@ class Schedule:
 
     def sent_at(self, tasks: NDArray[np.int64], attempt: NDArray[np.int64]) -> NDArray[np.int64]:
         """When try number `attempt` of each task left, in ns; all of them must have."""
-        positions = self._permutation.inverse(tasks) // self._shard[1]
+        positions = self._order.inverse(tasks) // self._shard[1]
         times = np.empty(len(tasks), dtype=np.int64)
-        for round_number, log in enumerate(self._logs):
-            rows = np.flatnonzero(attempt == round_number)
+        for number, each in enumerate(self._rounds):
+            rows = np.flatnonzero(attempt == number)
             if len(rows):
-                times[rows] = log.wall(positions[rows])
+                times[rows] = each.log.wall(positions[rows])
         return times
 
-    def _candidates(self) -> bool:
-        """Have tasks of this round at hand, or begin the next round; False once all are over."""
-        while not len(self._tasks):
-            if not self._ledger.unanswered:
-                return False
-            if self.attempt >= self._attempts:
-                if not self._another(self.attempt):
-                    return False
-                self._attempts += 1
-            if self._next >= self._size:
-                self._logs.append(SendLog())
-                self._next = 0
-                continue
-            count = min(_WINDOW, self._size - self._next)
-            self._positions = np.arange(self._next, self._next + count)
-            self._tasks = self._permutation.forward(shard_positions(self._next, count, *self._shard))
-            self._next += count
-            return True
+    def asked_again(self, attempt: int) -> float:
+        """The moment (steady) up to which all who were asked for try k have answered or been asked again.
+
+        Minus infinity where none has, as for the last try; infinity where all have.
+        """
+        if not self._ledger.unanswered:
+            return float("inf")
+        if attempt >= min(self._attempts, len(self._rounds)) - 1:
+            return float("-inf")
+        passed = self._rounds[attempt + 1].passed
+        return float("inf") if passed >= self._size else self._rounds[attempt].log.left_at(passed)
+
+    def _begin_rounds(self) -> None:
+        """Note which rounds are over, and begin the next as soon as the last is under way."""
+        while self._over < len(self._rounds) and self._rounds[self._over].passed >= self._size:
+            self._over += 1
+        if self._over >= self._attempts and self._another(self._attempts):
+            self._attempts += 1
+        if len(self._rounds) < self._attempts and self._rounds[-1].passed:
+            self._rounds.append(_Round())
+
+    def _refill(self, attempt: int, now: float) -> bool:
+        """Have tasks of a round at hand whose time has come; False where there are none."""
+        each = self._rounds[attempt]
+        end: float = self._size
+        if attempt:
+            before = self._rounds[attempt - 1]
+            end = min(before.passed, before.log.left_by(now - self._timeout(attempt - 1) + _HAIR))
+        count = min(_WINDOW, int(end) - each.next)
+        if count <= 0:
+            return False
+        each.positions = np.arange(each.next, each.next + count)
+        each.tasks = self._order.forward(shard_positions(each.next, count, *self._shard))
+        each.next += count
         return True
 
-    def _ready(self, now: float) -> int:
-        """How many of the tasks at hand have waited long enough for a reply to their last try."""
-        if not self.attempt:
-            return len(self._tasks)
-        before = self._logs[-2].left_by(now - self._timeout(self.attempt - 1) + _HAIR)
-        return int(np.searchsorted(self._positions, before, side="left"))
+    def _ready(self, tasks: NDArray[np.int64], now: float) -> int:
+        """How many of the first tasks may be asked without one host getting too much."""
+        return len(tasks) if self._hosts is None else self._hosts.allowed(tasks // self._ports, now)
+
+    def _due(self, attempt: int) -> float:
+        """When something of a round can be asked; infinity where that depends on the round before."""
+        each = self._rounds[attempt]
+        if len(each.tasks):
+            head = int(each.tasks[0]) // self._ports
+            return float("-inf") if self._hosts is None else self._hosts.due(head)
+        if not attempt:
+            return float("-inf") if each.next < self._size else float("inf")
+        before = self._rounds[attempt - 1]
+        if each.next >= before.passed:
+            return float("inf")
+        return before.log.left_at(each.next) + self._timeout(attempt - 1)

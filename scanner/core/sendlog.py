@@ -62,7 +62,9 @@ class SendLog:
         return float("inf") if run == self._count else float(self._first[run])
 
     def left_at(self, position: int) -> float:
-        """When this position had left, on the steady clock."""
+        """When this position had left, on the steady clock; minus infinity where nothing has."""
+        if not self._count:
+            return float("-inf")
         run = int(np.searchsorted(self._first[: self._count], position, side="right")) - 1
         return float(self._steady[max(run, 0)])
 
@@ -70,6 +72,35 @@ class SendLog:
     def last(self) -> float:
         """When the last packet had left (steady); minus infinity where none has."""
         return float(self._steady[self._count - 1]) if self._count else float("-inf")
+
+
+class LateLog:
+    """When probes left that no round sent: by task and try, in any order. For few of them."""
+
+    def __init__(self) -> None:
+        """Nothing has left."""
+        self._key: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._wall: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def append(self, attempt: int, tasks: NDArray[np.int64], wall: NDArray[np.int64]) -> None:
+        """Log a try of tasks, `(N,)`, at `(N,)` ns; each task and try once."""
+        key = np.concatenate([self._key, _keys(tasks, attempt)])
+        order = np.argsort(key, kind="stable")
+        self._key, self._wall = key[order], np.concatenate([self._wall, wall])[order]
+
+    def holds(self, tasks: NDArray[np.int64], attempt: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which tries of tasks are logged here."""
+        return np.isin(_keys(tasks, attempt), self._key)
+
+    def wall(self, tasks: NDArray[np.int64], attempt: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When they left, in ns on the wall clock; they must have."""
+        times: NDArray[np.int64] = self._wall[np.searchsorted(self._key, _keys(tasks, attempt))]
+        return times
+
+
+def _keys(tasks: NDArray[np.int64], attempt: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    keys: NDArray[np.int64] = tasks << 8 | attempt
+    return keys
 
 
 Timeout = Callable[[int], float]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
 from scanner.core.ports import format_ports, parse_ports
-from scanner.lab import topology
 from scanner.lab.lab import Lab, Status
 from scanner.lab.plan import Plan
 from scanner.lab.profiles import PROFILES, profile_named
 from scanner.model import Protocol, UsageError
 
 DEFAULT_NAME = "demo"
+_MOST_LISTED = 5
 
 
 def add_actions(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +42,18 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
     execute.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
     execute.set_defaults(run=_exec)
 
+    networks = actions.add_parser("networks", help="what may be swept, and how each network is reached")
+    networks.set_defaults(run=_networks)
+
     truth = actions.add_parser("truth", help="what a sweep must say of each address, as JSON lines")
-    truth.add_argument("--profile", choices=PROFILES, help="of a profile, not of the lab that is up")
+    truth.add_argument("networks", nargs="*", metavar="NETWORK", help="of the lab's, by prefix (all)")
     truth.add_argument("--proto", choices=[p.value for p in Protocol], default="tcp", help="(%(default)s)")
     truth.add_argument("-p", "--ports", type=_ports, help="(those of the lab)")
-    truth.add_argument("--on-link", action="store_true", help=f"of {topology.ON_LINK}, the prober's own")
     truth.set_defaults(run=_truth)
 
-    for action in (up, down, loss, execute, truth):
+    for action in (networks, truth):
+        action.add_argument("--profile", choices=PROFILES, help="of a profile, not of the lab that is up")
+    for action in (up, down, loss, execute, networks, truth):
         action.add_argument("--name", default=DEFAULT_NAME, help="of the lab (%(default)s)")
     status.add_argument("--name", help="of one lab (all)")
 
@@ -94,14 +99,30 @@ def _exec(arguments: argparse.Namespace) -> int:
     return code if code >= 0 else 128 - code  # what a shell says of a command ended by a signal
 
 
+def _networks(arguments: argparse.Namespace) -> int:
+    nets = _plan(arguments).nets
+    width = max(len(net.net.prefix) for net in nets)
+    for net in nets:
+        _write(f"{net.net.prefix:<{width}}  {net.network.num_addresses:>6} addresses {net.reached()}")
+    return 0
+
+
 def _truth(arguments: argparse.Namespace) -> int:
-    plan = Plan(profile_named(arguments.profile)) if arguments.profile else Lab.running(arguments.name).plan
+    plan = _plan(arguments)
     protocol = Protocol(arguments.proto)
     encoder = msgspec.json.Encoder()
     for port in arguments.ports or plan.profile.ports:
-        truth = plan.truth_on_link(protocol, port) if arguments.on_link else plan.truth(protocol, port)
-        sys.stdout.write(encoder.encode_lines(list(truth.records())).decode())
+        for network in arguments.networks or plan.networks:
+            truth = plan.truth(protocol, port, network)
+            sys.stdout.write(encoder.encode_lines(list(truth.records())).decode())
     return 0
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Of the profile that is named, else of the lab that is up."""
+    if arguments.profile:
+        return Plan(profile_named(arguments.profile))
+    return Lab.running(arguments.name).plan
 
 
 def _line(status: Status) -> str:
@@ -110,9 +131,17 @@ def _line(status: Status) -> str:
         return f"lab {status.name}: down{remains}"
     loss = f", losing {status.loss_percent:g} % each way" if status.loss_percent else ""
     return (
-        f"lab {status.name}: up, profile {status.profile}, {status.network} and {topology.ON_LINK}, "
+        f"lab {status.name}: up, profile {status.profile}, {_listed(status.networks)}, "
         f"open hosts on port {format_ports(status.ports)}, processes: {status.processes}{loss}"
     )
+
+
+def _listed(networks: Sequence[str]) -> str:
+    """All of them, or the first and how many more."""
+    *some, last = networks
+    if len(networks) > _MOST_LISTED:
+        some, last = list(networks[:_MOST_LISTED]), f"{len(networks) - _MOST_LISTED} more (lab networks)"
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _write(line: str) -> None:

@@ -61,11 +61,13 @@ def answer(listener: socket.socket) -> None:
 
 def _opened(kind: socket.SocketKind, addresses: Iterable[tuple[str, int]]) -> Iterable[socket.socket]:
     for address, port in addresses:
-        listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+        # An IPv6 address may have a zone, which bind(2) takes as a number.
+        (family, *_, place), *_ = socket.getaddrinfo(address, port, type=kind, flags=socket.AI_NUMERICHOST)
+        listener = socket.socket(family, kind)
         listener.setblocking(False)
         if kind == socket.SOCK_STREAM:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
+        listener.bind(place)
         if kind == socket.SOCK_STREAM:
             listener.listen(_BACKLOG)
         yield listener

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ _MOUNTS = Path("/var/run/netns")
 """Where ip-netns(8) keeps the names."""
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
+_IFA_F_TENTATIVE = 0x40  # linux/if_addr.h
+_POLL = 0.005
+"""Seconds between two looks at something that is about to happen."""
+
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # linux/capability.h
 
 
@@ -90,9 +95,13 @@ def exec_command(namespace: str, command: Iterable[str]) -> list[str]:
     return [ip_program(), "netns", "exec", namespace, *command]
 
 
-def ip_batch(namespace: str, lines: Iterable[str]) -> None:
-    """Run ip(8) commands, one a line, in a namespace; the first that fails ends it."""
-    _told([ip_program(), "-n", namespace, "-batch", "-"], stdin="\n".join([*lines, ""]))
+def ip_batch(namespace: str, lines: Iterable[str], version: int | None = None) -> None:
+    """Run ip(8) commands, one a line, in a namespace; the first that fails ends it.
+
+    version: of IP, where the commands do not tell.
+    """
+    family = [] if version is None else [f"-{version}"]
+    _told([ip_program(), "-n", namespace, *family, "-batch", "-"], stdin="\n".join([*lines, ""]))
 
 
 def ip_json(namespace: str, *words: str) -> list[dict[str, Any]]:
@@ -108,16 +117,38 @@ def nft(namespace: str, rules: str) -> None:
 
 
 def set_sysctls(namespace: str, values: Mapping[str, str]) -> None:
-    """Set sysctls of a namespace in the order given; those of an absent IPv6 are passed over."""
+    """Set sysctls of a namespace in the order given; those of an absent IPv6 are passed over.
+
+    As sysctl(8) has it, a name is divided by slashes where there are any: interfaces have dots in theirs.
+    """
     with entered(namespace):
         for name, value in values.items():
-            path = Path("/proc/sys", *name.split("."))
-            if name.startswith("net.ipv6.") and not path.exists():
+            path = Path("/proc/sys", *name.split("/" if "/" in name else "."))
+            if "ipv6" in path.parts and not path.exists():
                 continue
             try:
                 path.write_text(value)
             except OSError as error:
                 raise UsageError(f"the lab cannot set {name}={value}: {error.strerror}") from None
+
+
+def wait_for_addresses(namespace: str, seconds: float) -> None:
+    """Wait until every IPv6 address of a namespace is in use; UsageError where that takes too long.
+
+    One is tentative, and answers nobody, until its interface is found to be up.
+    """
+    deadline = time.monotonic() + seconds
+    with entered(namespace):
+        path = Path("/proc/thread-self/net/if_inet6")
+        while path.exists() and any(_is_tentative(line) for line in path.read_text().splitlines()):
+            if time.monotonic() > deadline:
+                raise UsageError(f"IPv6 addresses in {namespace} were not usable within {seconds:g} s")
+            time.sleep(_POLL)
+
+
+def _is_tentative(line: str) -> bool:
+    """A line of /proc/net/if_inet6: address, index, prefix length, scope, flags and name, in hexadecimal."""
+    return bool(int(line.split()[4], 16) & _IFA_F_TENTATIVE)
 
 
 @contextmanager

@@ -6,26 +6,16 @@ addresses in every process, so that the truth needs no lab to be asked.
 
 from __future__ import annotations
 
-import random
-from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from itertools import pairwise
-
-import numpy as np
+from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import combinations
 
 from scanner.core.ports import MAX_PORT
-from scanner.lab import topology
-from scanner.lab.behaviours import ABSENT, CLOSED, TCP_OPEN, UDP_OPEN, Behaviour, Outcome
-from scanner.lab.profiles import Profile
-from scanner.lab.truth import Columns, Truth, responder_of
+from scanner.lab.netplan import Address, NetPlan, Network
+from scanner.lab.profile import Profile, Side
+from scanner.lab.truth import Truth
 from scanner.model import Protocol, Reason, State, UsageError
-
-_OPEN = {Protocol.TCP: TCP_OPEN, Protocol.UDP: UDP_OPEN}
-
-_NOT_TARGETS = frozenset(
-    {topology.PROBER, topology.ON_LINK.network_address, topology.ON_LINK.broadcast_address}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +24,14 @@ class Expectation:
 
     responder: the address that sends the deciding reply, None where none does.
     certain: as in `Behaviour`.
+    macs: the hardware addresses that answer for it, where it is on a link of the prober's.
     """
 
     state: State
     reason: Reason
     responder: str | None
     certain: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A place as integers; both ends belong to it."""
-
-    first: int
-    last: int
-    behaviour: Behaviour
+    macs: tuple[str, ...] = ()
 
 
 class Plan:
@@ -56,146 +39,90 @@ class Plan:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.network = _network(profile.network)
-        self._check()
-        self._spans = _spans(profile, self.network)
-        self._firsts = [span.first for span in self._spans]
-        self.ups = None if profile.ups is None else self._free_address(profile.ups)
-        drawn = self._draw_open()
-        ups = {self.ups} if self.ups is not None else set[int]()
-        self._open = {Protocol.TCP: drawn[Protocol.TCP] | ups, Protocol.UDP: drawn[Protocol.UDP]}
+        self._named = f"the lab profile {profile.name!r}"
+        if wrong := [port for port in profile.ports if not 1 <= port <= MAX_PORT]:
+            raise UsageError(f"{self._named}: port {wrong[0]} does not exist; ports are 1 to {MAX_PORT}")
+        self.nets = tuple(self._net_plans())
+        self._by_prefix = {net.network: net for net in self.nets}
+        for one, other in combinations(self.networks, 2):
+            if one.overlaps(other):
+                raise UsageError(f"{self._named}: its networks {one} and {other} overlap")
 
-    def open_addresses(self, protocol: Protocol) -> tuple[int, ...]:
-        """The addresses of the network with open ports, ascending, the UPS server's among them."""
-        return tuple(sorted(self._open[protocol]))
+    def _net_plans(self) -> Iterator[NetPlan]:
+        profile, ups = self.profile, self.profile.ups
+        for way, net in profile.nets:
+            also = tuple(other for other in profile.ways if other.device == net.also_by)
+            if net.also_by is not None and not also:
+                raise UsageError(
+                    f"{self._named}: {net.prefix} is also by {net.also_by}, which is no way of it"
+                )
+            yield NetPlan(
+                (way, *also), net, owner=self._named, ports=profile.ports, seed=profile.seed, ups=ups
+            )
+            ups = None  # it is of the first network
 
-    def listening(self, protocol: Protocol) -> tuple[tuple[str, int], ...]:
-        """Where the lab's own listeners listen: all that is open, on link too, but for the UPS server."""
-        served = self._open[protocol] - {self.ups} if protocol is Protocol.TCP else self._open[protocol]
-        addresses = [int(topology.ON_LINK_OPEN), *sorted(served)]
-        return tuple((str(IPv4Address(number)), port) for number in addresses for port in self.profile.ports)
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """All networks; the first is the one that the lab is about."""
+        return tuple(net.network for net in self.nets)
+
+    @property
+    def ups(self) -> Address | None:
+        """Where the UPS server is."""
+        main = self.nets[0]
+        return None if main.ups is None else main.network[main.ups]
+
+    def net(self, prefix: str | Network | None = None) -> NetPlan:
+        """One of the networks, by its prefix, else the first; a UsageError where it is none."""
+        if prefix is None:
+            return self.nets[0]
+        try:
+            return self._by_prefix[ip_network(prefix)]
+        except (KeyError, ValueError):
+            names = ", ".join(map(str, self.networks))
+            raise UsageError(f"{prefix} is no network of the lab; those are {names}") from None
+
+    def open_addresses(self, protocol: Protocol, network: str | None = None) -> tuple[int, ...]:
+        """The addresses of a network, the first's unless said otherwise, with open ports, ascending."""
+        net = self.net(network)
+        return tuple(int(net.network[offset]) for offset in net.open_offsets(protocol))
+
+    def listening(self, protocol: Protocol, side: Side = Side.TARGET) -> tuple[tuple[str, int], ...]:
+        """Where the lab's own listeners listen in a place: all that is open, but for the UPS server."""
+        return tuple(
+            (address, port)
+            for net in self.nets
+            for address in net.listening(protocol, side)
+            for port in self.profile.ports
+        )
 
     def expected(self, address: str | int, protocol: Protocol, port: int) -> Expectation:
         """What a sweep must say of one address; a UsageError where it is none of the lab's targets."""
-        number = _number(address)
-        behaviour, outcome = self._fate(number, protocol, port)
-        responder = responder_of(outcome, number)
+        net, offset = self._found(address)
+        behaviour = net.behaviour_at(offset)
+        outcome = net.outcome_at(offset, protocol, port)
         return Expectation(
             outcome.state,
             outcome.reason,
-            str(IPv4Address(responder)) if responder else None,
+            net.naming.responder(outcome.responder, offset),
             behaviour.certain,
+            net.naming.macs(behaviour.hardware, offset),
         )
 
-    def truth(self, protocol: Protocol, port: int) -> Truth:
-        """The ground truth for every address of the network."""
-        first = int(self.network.network_address)
-        size = self.network.num_addresses
-        column = Columns(np.arange(first, first + size, dtype=np.uint32))
-        column.fill(slice(None), CLOSED.outcome(protocol), certain=True)
-        for span in self._spans:
-            rows = slice(span.first - first, span.last - first + 1)
-            column.fill(rows, span.behaviour.outcome(protocol), certain=span.behaviour.certain)
-        if port in self.profile.ports:
-            rows_open = np.array(self.open_addresses(protocol), dtype=np.int64) - first
-            column.fill(rows_open, _OPEN[protocol], certain=True)
-        return column.truth(protocol, port)
+    def truth(self, protocol: Protocol, port: int, network: str | Network | None = None) -> Truth:
+        """The ground truth for every address of a network, of the first unless said otherwise."""
+        return self.net(network).truth(protocol, port)
 
-    def truth_on_link(self, protocol: Protocol, port: int) -> Truth:
-        """The ground truth for the hosts of the cable's own network, the prober left out."""
-        addresses = [int(host) for host in topology.ON_LINK.hosts() if host != topology.PROBER]
-        column = Columns(np.array(addresses, dtype=np.uint32))
-        for row, address in enumerate(addresses):
-            behaviour, outcome = self._fate(address, protocol, port)
-            column.fill(slice(row, row + 1), outcome, certain=behaviour.certain)
-        return column.truth(protocol, port)
-
-    def _fate(self, address: int, protocol: Protocol, port: int) -> tuple[Behaviour, Outcome]:
-        """The behaviour at an address, and its outcome for a probe."""
-        listening = port in self.profile.ports
-        if IPv4Address(address) in self.network:
-            behaviour = self._behaviour_at(address)
-            is_open = listening and address in self._open[protocol]
-            return behaviour, _OPEN[protocol] if is_open else behaviour.outcome(protocol)
-        host = IPv4Address(address)
-        if host not in topology.ON_LINK or host in _NOT_TARGETS:
-            raise UsageError(
-                f"{host} is not a target of the lab; those are {self.network} and {topology.ON_LINK} "
-                f"without {topology.PROBER}"
-            )
-        if host == topology.ON_LINK_OPEN and listening:
-            return CLOSED, _OPEN[protocol]
-        if host == topology.ON_LINK_OPEN or host in topology.ON_LINK_CLOSED:
-            return CLOSED, CLOSED.outcome(protocol)
-        return CLOSED, ABSENT
-
-    def _behaviour_at(self, address: int) -> Behaviour:
-        before = bisect_right(self._firsts, address) - 1
-        if before >= 0 and address <= self._spans[before].last:
-            return self._spans[before].behaviour
-        return CLOSED
-
-    def _free_address(self, text: str) -> int:
-        address = _number(text)
-        if IPv4Address(address) not in self.network or self._behaviour_at(address) is not CLOSED:
-            raise UsageError(
-                f"{self._named}: its UPS server at {text} must be an address of {self.network} in no place"
-            )
-        return address
-
-    def _check(self) -> None:
-        if self.network.overlaps(topology.ON_LINK):
-            raise UsageError(
-                f"{self._named}: its network {self.network} overlaps the cable's {topology.ON_LINK}"
-            )
-        if wrong := [port for port in self.profile.ports if not 1 <= port <= MAX_PORT]:
-            raise UsageError(f"{self._named}: port {wrong[0]} does not exist; ports are 1 to {MAX_PORT}")
-
-    def _draw_open(self) -> dict[Protocol, frozenset[int]]:
-        first = int(self.network.network_address)
-        free = np.ones(self.network.num_addresses, dtype=np.bool_)
-        for span in self._spans:
-            free[span.first - first : span.last - first + 1] = False
-        if self.ups is not None:
-            free[self.ups - first] = False
-        candidates: list[int] = (np.flatnonzero(free) + first).tolist()
-        wanted = {Protocol.TCP: self.profile.open_tcp, Protocol.UDP: self.profile.open_udp}
-        if max(wanted.values()) > len(candidates):
-            raise UsageError(f"{self._named} has {len(candidates)} free addresses, fewer than are to be open")
-        chance = random.Random(self.profile.seed)  # noqa: S311 - to be the same every time is the point
-        return {protocol: frozenset(chance.sample(candidates, count)) for protocol, count in wanted.items()}
-
-    @property
-    def _named(self) -> str:
-        return f"the lab profile {self.profile.name!r}"
-
-
-def _number(address: str | int) -> int:
-    try:
-        return int(IPv4Address(address))
-    except AddressValueError:
-        raise UsageError(f"{address!r} is not an IPv4 address") from None
-
-
-def _network(prefix: str) -> IPv4Network:
-    try:
-        return IPv4Network(prefix)
-    except (AddressValueError, NetmaskValueError, ValueError) as error:
-        raise UsageError(f"{prefix!r} in a lab profile is not an IPv4 network: {error}") from None
-
-
-def _spans(profile: Profile, network: IPv4Network) -> tuple[_Span, ...]:
-    """The places, ascending. Raises UsageError where they overlap or leave the network."""
-    spans = []
-    for place in profile.places:
-        prefix = _network(place.prefix)
-        if not prefix.subnet_of(network):
-            raise UsageError(f"the lab profile {profile.name!r}: {prefix} is not within {network}")
-        spans.append(_Span(int(prefix.network_address), int(prefix.broadcast_address), place.behaviour))
-    spans.sort(key=lambda span: span.first)
-    for one, other in pairwise(spans):
-        if other.first <= one.last:
-            raise UsageError(
-                f"the lab profile {profile.name!r}: {one.behaviour.name} and {other.behaviour.name} overlap"
-            )
-    return tuple(spans)
+    def _found(self, address: str | int) -> tuple[NetPlan, int]:
+        try:
+            number = ip_address(address)
+        except ValueError:
+            raise UsageError(f"{address!r} is not an IP address") from None
+        if isinstance(number, IPv6Address) and number.scope_id is not None:
+            number = IPv6Address(int(number))
+        for net in self.nets:
+            offset = int(number) - int(net.network.network_address)
+            if number in net and net.is_target(offset):
+                return net, offset
+        names = ", ".join(map(str, self.networks))
+        raise UsageError(f"{number} is not a target of the lab; those are the hosts of {names}")

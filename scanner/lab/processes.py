@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from scanner.lab import namespaces
@@ -27,10 +27,11 @@ def start(
     log: Path,
     stdin: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    descriptors: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a command in a namespace, in a session of its own; all it writes goes to the file `log`.
 
-    environment: added to this process's own.
+    environment: added to this process's own. descriptors: what it inherits beside the standard streams.
     """
     # Inside from its first moment, so that it is found there though its builder be killed now.
     with (
@@ -45,6 +46,7 @@ def start(
             stderr=output,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
+            pass_fds=descriptors,
         )
 
 

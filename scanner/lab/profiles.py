@@ -1,16 +1,13 @@
-"""The labs there are: which behaviour is where. Declared values, nothing computed from the system.
-
-Prefixes and addresses are text, so that a profile can be written to a file and read back
-as it is (`Lab` keeps the profile of a running lab so).
-"""
+"""The labs there are: which behaviour is where. Declared values, nothing computed from the system."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from scanner.lab.behaviours import (
+    ABSENT,
+    CLOSED,
+    OPEN,
     RESET_BY_FIREWALL,
     SILENT,
     SILENT_ROUTER,
@@ -24,35 +21,11 @@ from scanner.lab.behaviours import (
     refused_by_target,
     routed_nowhere,
 )
+from scanner.lab.ipv6_nets import IPV6_BEHIND, IPV6_ON_LINK, LINK_LOCAL
+from scanner.lab.lan import LAN
+from scanner.lab.links import LINKS
+from scanner.lab.profile import PROBER_INTERFACE, TARGET_INTERFACE, Net, Place, Profile, Way
 from scanner.model import Reason, UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A prefix of the lab's network, and what its addresses do."""
-
-    prefix: str
-    behaviour: Behaviour
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A whole lab. Addresses of `network` in no place are hosts with closed ports, or open ones among them.
-
-    open_tcp, open_udp: how many addresses listen; which, is drawn by `seed` among those in no place.
-    ports: where they listen.
-    ups: the address at which NUT's upsd listens on `ports`, over TCP; None for a lab without.
-    """
-
-    name: str
-    network: str
-    places: tuple[Place, ...]
-    open_tcp: int
-    open_udp: int
-    ports: tuple[int, ...] = (401,)
-    seed: int = 401
-    ups: str | None = None
-
 
 # behaviour, prefix in a /16, prefix in a /22
 _TABLE: tuple[tuple[Behaviour, str, str], ...] = (
@@ -131,37 +104,53 @@ _TABLE: tuple[tuple[Behaviour, str, str], ...] = (
     ),
 )  # fmt: skip
 
-SMALL = Profile(
-    name="small",
-    network="10.50.0.0/22",
+ON_LINK = Net(
+    prefix="10.49.0.0/24",
+    prober="10.49.0.1",
+    router="10.49.0.2",
     places=(
+        Place("10.49.0.10/32", OPEN),
+        *(Place(prefix, CLOSED) for prefix in ("10.49.0.11/32", "10.49.0.12/30", "10.49.0.16/30")),
+    ),
+    rest=ABSENT,
+)
+
+
+def _one_way(behind: Net) -> tuple[Way, ...]:
+    """A single cable, with hosts on it and behind the router at its other end."""
+    nets = (behind, ON_LINK, IPV6_BEHIND, IPV6_ON_LINK, LINK_LOCAL)
+    return (Way(device=PROBER_INTERFACE, far_device=TARGET_INTERFACE, nets=nets),)
+
+
+def _a_22(open_tcp: int, open_udp: int) -> Net:
+    places = (
         *(Place(prefix, behaviour) for behaviour, _, prefix in _TABLE),
         Place("10.50.3.64/28", lossy(10)),
         Place("10.50.3.80/28", rate_limited(per_second=20, burst=4)),
-    ),
-    open_tcp=50,
-    open_udp=50,
-)
-"""For tests that must be quick: 1 024 addresses."""
+    )
+    return Net(prefix="10.50.0.0/22", places=places, open_tcp=open_tcp, open_udp=open_udp)
 
-FULL = Profile(
-    name="full",
-    network="10.50.0.0/16",
-    places=(
+
+def _a_16(open_tcp: int, open_udp: int) -> Net:
+    places = (
         *(Place(prefix, behaviour) for behaviour, prefix, _ in _TABLE),
         Place("10.50.222.0/24", lossy(10)),
         # What Linux allows itself by default: net.ipv4.icmp_msgs_per_sec and icmp_msgs_burst.
         Place("10.50.223.0/24", rate_limited(per_second=1000, burst=50)),
-    ),
-    open_tcp=500,
-    open_udp=500,
-)
-"""For benchmarks: 65 536 addresses."""
+    )
+    return Net(prefix="10.50.0.0/16", places=places, open_tcp=open_tcp, open_udp=open_udp)
 
-DEMO = dataclasses.replace(FULL, name="demo", open_tcp=9, open_udp=5, ups="10.50.4.1")
+
+SMALL = Profile(name="small", ways=_one_way(_a_22(open_tcp=50, open_udp=50)))
+"""For tests that must be quick: 1 024 addresses behind a router."""
+
+FULL = Profile(name="full", ways=_one_way(_a_16(open_tcp=500, open_udp=500)))
+"""For benchmarks: 65 536 addresses behind a router."""
+
+DEMO = Profile(name="demo", ways=_one_way(_a_16(open_tcp=9, open_udp=5)), ups="10.50.4.1")
 """The full lab with few enough open ports to read, one of them a real UPS server on the port meant for it."""
 
-PROFILES = MappingProxyType({profile.name: profile for profile in (SMALL, FULL, DEMO)})
+PROFILES = MappingProxyType({profile.name: profile for profile in (SMALL, FULL, DEMO, LAN, LINKS)})
 
 
 def profile_named(name: str) -> Profile:

@@ -32,8 +32,13 @@ _ARPHRD_WITHOUT_HEADER = frozenset({512, 519, 768, 65534})
 """PPP, RAWIP, TUNNEL (IPIP), NONE (tun, WireGuard): frames begin at the IP header."""
 
 # https://www.tcpdump.org/linktypes.html
+LINKTYPE_NULL = 0
 LINKTYPE_ETHERNET = 1
 LINKTYPE_RAW = 101
+LINKTYPE_LOOP = 108
+
+HEADER_LENGTHS = {LINKTYPE_NULL: 4, LINKTYPE_ETHERNET: 14, LINKTYPE_RAW: 0, LINKTYPE_LOOP: 4}
+"""Bytes of link header in front of each packet, by the link types that wires send."""
 
 _GONE = frozenset({errno.ENODEV, errno.ENXIO})
 
@@ -72,7 +77,7 @@ class Interface:
     @property
     def header_length(self) -> int:
         """Bytes of link header in front of each network-layer packet."""
-        return 14 if self.link_type == LINKTYPE_ETHERNET else 0
+        return HEADER_LENGTHS[self.link_type]
 
 
 def describe_interface(sock: socket.socket, name: str) -> Interface:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scanner.contracts import Batch, Frames, Sent, WireStatistics
 from scanner.model import WireError
 from scanner.wire.clock import NANOSECONDS, SimulatedClock
-from scanner.wire.ethernet import Framer
+from scanner.wire.framer import Framer
 from scanner.wire.interface import LINKTYPE_ETHERNET
 from scanner.wire.tpacket_v3 import no_frames
 

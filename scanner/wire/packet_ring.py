@@ -10,7 +10,7 @@ from threading import Thread
 
 from scanner.contracts import Batch, Sent
 from scanner.model import UsageError, WireError
-from scanner.wire.ethernet import HEADER_LENGTH, Framer
+from scanner.wire.framer import Framer
 from scanner.wire.interface import ARPHRD_ETHER, Interface
 from scanner.wire.receive_ring import RingOptions
 from scanner.wire.ring_wire import RingWire
@@ -37,7 +37,7 @@ class PacketRing(RingWire):
             _require_ethernet(self._interface)
             mtu = self._interface.mtu
             self._framer = Framer(interface, self._interface.mac, mtu)
-            self._longest = HEADER_LENGTH + min(mtu if longest is None else longest, mtu)
+            self._longest = self._framer.header_length + min(mtu if longest is None else longest, mtu)
             self._transmit_ring = TransmitRing(interface, slot_size_for(self._longest))
         except BaseException:
             self.close()

@@ -60,7 +60,7 @@ def open_packet_socket() -> socket.socket:
     """
     family: int | None = getattr(socket, "AF_PACKET", None)
     if family is None:
-        raise UsageError("live sweeps need Linux (AF_PACKET sockets); captures can be read anywhere")
+        raise UsageError("rings need Linux (AF_PACKET sockets); on other systems take --wire scapy")
     return open_raw_socket(family, 0)
 
 

@@ -78,11 +78,42 @@ def test_damaged_it_gives_what_came_before(tmp_path):
     data = bytearray(gzip.compress(PCAP[:2000]) + gzip.compress(PCAP[2000:]))
     data[-8:-4] = b"\0" * 4
     lines: list[str] = []
-    found = frames_of(written(tmp_path, bytes(data)), lines.append)
-    assert found == FRAMES[: len(found)]
+    assert frames_of(written(tmp_path, bytes(data)), lines.append) == FRAMES, "the checksum comes last"
     assert "the gzip stream is damaged" in lines[0]
     with pytest.raises(CaptureError, match="damaged"):
         frames_of(written(tmp_path, bytes(data)))
+
+
+def test_damaged_within_it_gives_what_came_before(tmp_path):
+    noise = random.Random(5)
+    frames = [noise.randbytes(1000) for _ in range(100)]
+    parts = [struct.pack("<IIII", 1_750_000_000, 5, 1000, 1000) + frame for frame in frames]
+    data = bytearray(gzip.compress(PCAP[:24] + b"".join(parts[:50])) + b"\xff" * 30)
+    lines: list[str] = []
+    assert frames_of(written(tmp_path, bytes(data)), lines.append) == frames[:50]
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("sized", [False, True])
+def test_zstd_that_is_cut_off_anywhere(checksum, sized):
+    """Also where a block ends, and the unpacker takes it for the end."""
+    content = random.Random(3).randbytes(300_000)
+    packer = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+    first, second = packer.compress(content), packer.compress(b"more" * 9)
+    packed = first + SKIPPABLE + second
+    whole = {0, len(first), len(first) + len(SKIPPABLE), len(packed)}
+    places = random.Random(4).sample(range(4, len(packed)), 30)
+    for end in sorted({*whole, *places, *range(len(first), len(packed)), 131_080, 131_081} - {0}):
+        inside = unpacked(packed[:4], io.BytesIO(packed[4:end]))
+        assert inside is not None
+        assert content.startswith((inside.readall() or b"")[: len(content)])
+        assert (inside.fault is None) == (end in whole), end
+
+
+def test_zstd_that_is_cut_off_before_anything_can_be_unpacked(tmp_path):
+    with pytest.raises(CaptureError, match="cannot be unpacked: the zstd stream ends early"):
+        frames_of(written(tmp_path, zstd(PCAP)[:-5]))
 
 
 def test_zstd_that_is_damaged(tmp_path):

@@ -7,7 +7,8 @@ import resource
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.capture import pcap
 from scanner.capture.pcap import MAX_RECORD, SNAPLEN, read_pcap
 from scanner.capture.writer import PcapWriter, Received
 from scanner.contracts import Frames, Sent
@@ -565,3 +567,39 @@ def test_editcap_writes_the_same_file(tmp_path, kind):
         records = [(time // 1000 * 1000, data, original) for time, data, original in records]
     with theirs.open("rb") as stream:
         assert records_of(read_pcap(stream, "it")) == records
+
+
+# --- reading ahead ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spare", [0, 5, 1 << 16])
+@pytest.mark.parametrize("chunk", [1, 40, 100, 1 << 20])
+def test_read_ahead_it_is_the_same(monkeypatch, spare, chunk):
+    monkeypatch.setattr(pcap, "_SPARE", spare)
+    file = pcap_bytes(RECORDS)
+    assert records_of(read_pcap(io.BytesIO(file), "it", chunk, ahead=True)) == RECORDS
+    warnings: list[str] = []
+    cut = records_of(read_pcap(io.BytesIO(file[:-1]), "it", chunk, ahead=True, warn=warnings.append))
+    assert cut == RECORDS[:-1]
+    assert warnings[0].startswith(f"it: cut off at byte {len(file) - 1}: ")
+
+
+def test_what_fails_while_it_is_read_ahead_is_told_behind_what_came_before():
+    class Failing(io.BytesIO):
+        def readinto(self, room):
+            if self.tell() >= 100:
+                raise OSError(5, "Input/output error")
+            return super().readinto(memoryview(room)[:100])
+
+    frames = read_pcap(Failing(pcap_bytes(RECORDS)), "it", 100, ahead=True)
+    assert records_of([next(frames)]) == RECORDS[:1]
+    with pytest.raises(CaptureError, match="it: cannot be read: Input/output error"):
+        list(frames)
+
+
+def test_whoever_stops_early_leaves_nobody_reading():
+    frames = read_pcap(io.BytesIO(pcap_bytes(RECORDS * 50)), "it", 100, ahead=True)
+    next(frames)
+    assert isinstance(frames, Generator)
+    frames.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "read ahead"]

@@ -56,6 +56,12 @@ def packet(
     return block(6, head + padded(data) + options, order)
 
 
+def obsolete_packet(ticks: int, data: bytes, original: int, which: int = 0, order: str = "<") -> bytes:
+    """That of older files; it counts what was dropped before it, here 7 packets."""
+    head = struct.pack(f"{order}HHIIII", which, 7, ticks >> 32, ticks & 0xFFFFFFFF, len(data), original)
+    return block(2, head + padded(data), order)
+
+
 def simple_packet(data: bytes, original: int, order: str = "<") -> bytes:
     return block(3, struct.pack(f"{order}I", original) + padded(data), order)
 
@@ -109,6 +115,22 @@ chunks = st.sampled_from([1, 28, 97, 4096])
 def test_what_was_packed_is_read_whatever_the_chunk(records, order, chunk):
     expected = [(min(time, 9_223_372_035 * 10**9 + time % 10**9), data, size) for time, data, size in records]
     assert records_of(read(file_of(records, order), chunk)) == expected
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_packet_blocks_of_older_files_are_read(order):
+    file = section(order) + interface(order) + nanosecond_interface(order)
+    for index, (time, data, original) in enumerate(RECORDS):
+        kind = obsolete_packet if index % 3 else packet
+        file += kind(time, data, original, which=1, order=order)
+    assert records_of(read(file)) == RECORDS
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_packet_block_of_an_older_file_that_names_no_interface(order):
+    file = section(order) + interface(order) + obsolete_packet(0, b"data", 4, which=1, order=order)
+    with pytest.raises(CaptureError, match="the packet block at byte 48"):
+        read(file)
 
 
 def test_blocks_of_other_kinds_and_options_are_stepped_over():

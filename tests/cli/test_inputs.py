@@ -16,7 +16,7 @@ from scanner.cli.parser import parse
 from scanner.contracts import Sources
 from scanner.core.addresses import parse_address
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, UsageError
+from scanner.model import Protocol, UsageError, WireKind
 from scanner.planning import Request
 
 
@@ -32,18 +32,21 @@ def test_defaults():
     assert (made.ports, made.protocols) == ((401,), (Protocol.TCP, Protocol.UDP))
     assert (made.rate, made.retries, made.wait) == (10_000, 2, 1)
     assert (made.interface, made.sources) == (None, Sources())
+    assert (made.wire, made.no_arp) == (WireKind.AUTO, False)
 
 
 def test_all_that_can_be_said():
     made = request(
         *("10.0.0.1", "-p", "3493,401", "--udp", "--rate", "2.5e3", "--retries", "0", "--wait", "0.25"),
         *("--interface", "eth0", "--source-ip", "10.0.0.9", "--exclude", "10.0.0.7"),
+        *("--wire", "raw", "--no-arp"),
     )
 
     assert (made.ports, made.protocols) == ((401, 3493), (Protocol.UDP,))
     assert (made.rate, made.retries, made.wait) == (2500, 0, 0.25)
     assert (made.interface, made.sources) == ("eth0", Sources(parse_address("10.0.0.9")))
     assert made.excluded == parse_targets(["10.0.0.7"])
+    assert (made.wire, made.no_arp) == (WireKind.RAW, True)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ def test_what_is_not_said_has_its_default():
     assert said == {
         "command": "sweep", "targets": ["10.0.0.1"], "targets_file": [], "ports": "401", "tcp": False,
         "udp": False, "exclude": [], "exclude_file": [], "rate": "10000", "retries": "2", "wait": "1",
-        "interface": None, "source_ip": None, "seed": None, "dry_run": False, "format": None, "output": None,
+        "interface": None, "source_ip": None, "wire": "auto", "no_arp": False, "seed": None,
+        "dry_run": False, "format": None, "output": None,
         "show": None, "quiet": False, "verbose": False, "evidence": None,
         "evidence_sink": [], "scope_from": [], "identify": False, "plugin": [], "no_plugins": False,
     }  # fmt: skip

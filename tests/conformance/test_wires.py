@@ -6,11 +6,9 @@ import select
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scapy.layers.inet import IP, TCP
-from scapy.layers.l2 import Ether
+from scapy.layers.inet import TCP
 
-from scanner.contracts import ETHERTYPE_IPV4, Batch, Frames
+from scanner.contracts import Frames
 from scanner.model import UsageError, WireError
 
 from .conftest import Stage
@@ -28,7 +26,7 @@ def replies(stage: Stage, count: int) -> tuple[list[TCP], list[int]]:
     segments: list[TCP] = []
     times: list[int] = []
     while len(segments) < count and len(frames := stage.wire.receive(0.5)):
-        segments += [Ether(data)[IP][TCP] for data in read(frames)]
+        segments += [stage.segment(data) for data in read(frames)]
         times += frames.times.tolist()
     return segments, times
 
@@ -44,8 +42,8 @@ def test_what_is_sent_leaves_once_and_byte_for_byte(stage: Stage) -> None:
 def test_frames_begin_with_the_header_the_link_type_says(stage: Stage) -> None:
     assert stage.wire.link_type == 1
     sent = stage.wire.send(stage.batch(0, 1))
-    assert sent.frames.shape == (1, 54)
-    assert sent.frames[0, 12:14].tobytes() == ETHERTYPE_IPV4.to_bytes(2, "big")
+    assert sent.frames.shape == (1, 14 + stage.network_header + 20)
+    assert sent.frames[0, 12:14].tobytes() == stage.ethertype.to_bytes(2, "big")
 
 
 def test_each_probe_is_answered_and_no_reply_is_older_than_its_probe(stage: Stage) -> None:
@@ -122,26 +120,24 @@ def test_statistics_count(stage: Stage) -> None:
 
 
 def test_an_empty_batch_is_sent_at_once(stage: Stage) -> None:
-    sent = stage.wire.send(Batch(np.empty((0, 40), dtype=np.uint8), next_hops=stage.next_hop))
+    sent = stage.wire.send(stage.of(np.empty((0, 60), dtype=np.uint8)))
     assert (len(sent.frames), len(sent.times)) == (0, 0)
     assert stage.wire.statistics().sent == 0
 
 
 def test_a_large_batch_leaves_in_as_many_sends_as_it_takes(stage: Stage) -> None:
-    packets = np.repeat(stage.batch(0, 1).packets, 20_000, axis=0)
-    packets[:, 4:6] = (1 + np.arange(20_000)).astype(">u2").view(np.uint8).reshape(-1, 2)
-    _fill_ip_checksum(packets)
+    batch = stage.many(20_000)
     left: list[bytes] = []
     done = 0
-    while done < len(packets):
-        sent = stage.wire.send(Batch(packets[done:], next_hops=stage.next_hop))
+    while done < len(batch):
+        sent = stage.wire.send(stage.of(batch.packets[done:]))
         done += len(sent.times)
         left += [row.tobytes() for row in sent.frames]
     assert len(left) == 20_000
     assert stage.departed(20_000) == left
 
 
-@pytest.mark.parametrize("padding", [0, 42, 43, 400, 1460])
+@pytest.mark.parametrize("padding", [0, 22, 23, 42, 43, 400, 1440])
 def test_packets_of_every_length_leave_whole(stage: Stage, padding: int) -> None:
     sent = stage.wire.send(stage.batch(0, 5, padding))
     assert stage.departed(5) == [row.tobytes() for row in sent.frames]
@@ -160,7 +156,7 @@ def test_what_is_no_batch_is_refused_and_nothing_leaves(stage: Stage) -> None:
     endless = np.zeros((1, 70_000), dtype=np.uint8)
     for packets in (flat, endless):
         with pytest.raises(UsageError):
-            stage.wire.send(Batch(packets, next_hops=stage.next_hop))
+            stage.wire.send(stage.of(packets))
     assert stage.wire.statistics().sent == 0
 
 
@@ -194,13 +190,4 @@ def test_frames_stay_readable_when_the_wire_is_closed(stage: Stage) -> None:
     stage.clock.sleep(0.05)
     frames = stage.wire.receive(0.5)
     stage.wire.close()
-    assert Ether(read(frames)[0])[TCP].ack == 1
-
-
-def _fill_ip_checksum(packets: NDArray[np.uint8]) -> None:
-    """RFC 1071, over the 20 bytes of each header."""
-    packets[:, 10:12] = 0
-    total = packets[:, :20].copy().view(">u2").astype(np.uint32).sum(axis=1)
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    packets[:, 10:12] = (~total & 0xFFFF).astype(">u2").view(np.uint8).reshape(-1, 2)
+    assert stage.segment(read(frames)[0]).ack == 1

@@ -63,3 +63,9 @@ def test_a_table_is_taken_by_rows_and_put_together_again() -> None:
     assert some.number.tolist() == [4, 0, 2, 1]
     assert some.port.tolist() == [8, 0, 4, 2]
     assert (some.number.dtype.name, some.port.dtype.name) == ("int64", "uint16")
+
+
+def test_rows_that_a_mask_chooses() -> None:
+    pairs = Pairs(np.arange(3), np.arange(3, dtype=np.uint16))
+    assert pairs.where(np.array([True, True, True])) is pairs
+    assert pairs.where(np.array([True, False, True])).number.tolist() == [0, 2]

@@ -137,6 +137,25 @@ def test_of_equal_times_the_first_in_the_file_spoke_first() -> None:
         assert probes.prober.tolist() == [parse_address(first.src)]
 
 
+def test_a_syn_from_a_port_asked_about_to_another_makes_its_sender_the_prober() -> None:
+    packets = [
+        (10, syn(sport=401, dport=80)),
+        (20, syn(sport=80, dport=401, src=TARGET, dst=PROBER, seq=900)),
+    ]
+    assert len(candidate_probes(decoded(packets), ports_asked(401))) == 1
+    assert len(true_probes(packets, 401)) == 0
+    assert true_probes(packets, 80, 401).prober.tolist() == [parse_address(PROBER)]
+
+
+def test_a_datagram_from_a_port_asked_about_may_be_of_a_talk_that_began_earlier() -> None:
+    packets = [
+        (10, datagram(sport=401, dport=51000, src=TARGET, dst=PROBER)),
+        (20, datagram()),
+        (30, datagram(sport=401, dport=51000, src=TARGET, dst=PROBER)),
+    ]
+    assert pairs(packets, 401) == [(2, 20, True)]
+
+
 def test_each_flow_has_its_own_prober() -> None:
     packets: list[Timed] = [
         (10, datagram(sport=3493)),

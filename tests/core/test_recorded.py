@@ -234,19 +234,21 @@ def plainly(packets: list[Timed], asked: set[int]) -> list[Found]:
     def opens(packet):
         if ICMP in packet:
             return False
-        if packet.proto == 17:
-            return packet[UDP].dport in asked
-        return packet[TCP].flags == "S" and packet[TCP].dport in asked
+        return packet.proto == 17 or packet[TCP].flags == "S"
+
+    def asks(packet):
+        return opens(packet) and ends(packet)[1][1] in asked
 
     leaders: dict[tuple[int, frozenset[object]], object] = {}
     for _, _, packet in ordered:
-        if opens(packet):
+        # A datagram to another port may be of a talk that began earlier; a SYN begins one.
+        if asks(packet) or (opens(packet) and packet.proto == 6):
             here, there = ends(packet)
             leaders.setdefault((packet.proto, frozenset({here, there})), here)
     probes: dict[tuple[int, object, object], list[tuple[int, int]]] = {}
     tries: dict[tuple[int, int, int], list[tuple[int, object]]] = {}
     for time, _, packet in ordered:
-        if opens(packet):
+        if asks(packet):
             here, there = ends(packet)
             if leaders[packet.proto, frozenset({here, there})] == here:
                 number = packet[TCP].seq if packet.proto == 6 else 0

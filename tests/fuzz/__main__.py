@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz.target import AS_FILE, USUAL_PORT
+from tests.fuzz.target import AS_FILE, TALKS, USUAL_PORT
 
 ROOT = Path(__file__).parents[2]
 FOUND = ROOT / "out" / "fuzz"
@@ -40,12 +40,13 @@ def main(words: list[str]) -> int:
 
 
 def plant() -> None:
-    """Begin with what was recorded: as files, asked about the usual port and about all."""
+    """Begin with what was recorded: as files, asked about the usual port or about all."""
     for number, path in enumerate(sorted((ROOT / "pcaps").glob("*/capture*"))):
         data = path.read_bytes()
         if len(data) < MOST_BYTES and path.suffix != ".json":
             kind = AS_FILE | (USUAL_PORT if number % 2 else 0)
-            (CORPUS / f"recorded-{number}").write_bytes(bytes([kind]) + data)
+            for also in (0, TALKS):
+                (CORPUS / f"recorded-{number}-{also}").write_bytes(bytes([kind | also]) + data)
 
 
 def fuzz(*words: str) -> int:

@@ -19,14 +19,16 @@ from scanner.reporters.conversations import ConversationTextReporter
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.text import TextReporter
 
-USUAL_PORT, PER_PROBER = 0x80, 0x40
+USUAL_PORT, PER_PROBER, TALKS = 0x80, 0x40, 0x20
+"""Ask about that port alone; for a verdict for each prober; for conversations in place of verdicts."""
+
 AS_FILE = 0x0F
 
 LINK_TYPES = (1, 101, 113, 276, 0, 9, 51, 239, 104, 117)
 
 
 def one_input(data: bytes) -> None:
-    """Read an input as a user would, with everything asked for."""
+    """Read an input as a user would."""
     if not data:
         return
     with tempfile.NamedTemporaryFile() as file:
@@ -37,7 +39,7 @@ def one_input(data: bytes) -> None:
             reading = read_captures(
                 [file.name],
                 selection=Selection(ports=ports),
-                conversations=True,
+                conversations=bool(data[0] & TALKS),
                 per_prober=bool(data[0] & PER_PROBER),
                 fault=lambda _: None,
                 warn=lambda _: None,

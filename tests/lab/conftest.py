@@ -33,6 +33,20 @@ def lab() -> Iterator[Lab]:
         yield built
 
 
+@pytest.fixture(scope="session")
+def links() -> Iterator[Lab]:
+    """A host with many ways out, shared by all."""
+    with Lab("links", name("-links")) as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def lan() -> Iterator[Lab]:
+    """A large segment, shared by all."""
+    with Lab("lan", name("-lan")) as built:
+        yield built
+
+
 @pytest.fixture
 def make_lab() -> Iterator[Callable[..., Lab]]:
     """Labs of one's own: `make_lab(profile="small")` gives one that is not up yet; removed in the end."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import socket
 import time
-import xml.etree.ElementTree as ET
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from scanner.lab import Expectation, Lab, Place, Plan
+from scanner.lab import Lab, Place
 from scanner.lab.behaviours import Route
 from scanner.lab.profiles import SMALL
-from scanner.model import Protocol, Reason, State
+from scanner.model import Protocol, Reason
+from tests.lab.nmap_oracle import disagreements, nmap_says
 
 pytestmark = pytest.mark.lab
 
 PORT = 401
-PLAN = Plan(SMALL)
 
 # RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1
 ICMP = {
@@ -34,71 +33,30 @@ ICMP = {
 }
 
 
-class Seen(NamedTuple):
-    """nmap's verdict, in the terms of an `Expectation`."""
+@pytest.mark.usefixtures("nmap")
+@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("prefix", [net.prefix for _, net in SMALL.nets])
+def test_nmap_says_of_every_address_what_the_truth_says(lab, tmp_path, protocol, prefix):
+    truth = lab.truth(protocol, PORT, prefix)
 
-    state: str
-    reason: str
-    responder: str | None
+    seen = nmap_says(lab, protocol, (record["ip"] for record in truth.records()), tmp_path)
 
-
-def nmap_says(lab: Lab, nmap: str, scan: str, targets: list[str], output: Path) -> dict[str, Seen]:
-    arguments = [scan, "-n", "-Pn", "-v", f"-p{PORT}", "-T4", "--min-rate", "2000", "--max-retries", "6"]
-    lab.run([nmap, *arguments, "-oX", str(output), *targets], check=True, capture_output=True, timeout=60)
-    seen = {}
-    for host in ET.parse(output).getroot().iter("host"):  # noqa: S314 - nmap's own
-        (address,) = [a.attrib["addr"] for a in host.iter("address") if a.attrib["addrtype"] == "ipv4"]
-        state, status = host.find("ports/port/state"), host.find("status")
-        assert status is not None
-        if state is None:
-            # nmap says of an on-link host that is not there: down, no-response.
-            reason = {"no-response": "no-arp-response"}[status.attrib["reason"]]
-            seen[address] = Seen(status.attrib["state"], reason, None)
-        else:
-            silent = state.attrib["reason"] == "no-response"
-            responder = None if silent else state.attrib.get("reason_ip", address)
-            seen[address] = Seen(state.attrib["state"], state.attrib["reason"], responder)
-    return seen
+    assert len(seen) == len(truth)
+    assert disagreements(lab, protocol, seen) == {}
 
 
-def agrees(expected: Expectation, seen: Seen) -> bool:
-    unheard = not expected.certain and seen.reason == Reason.NO_RESPONSE
-    return unheard or seen == (expected.state, expected.reason, expected.responder)
-
-
-@pytest.mark.parametrize(("protocol", "scan"), [(Protocol.TCP, "-sS"), (Protocol.UDP, "-sU")])
-def test_nmap_says_of_every_address_what_the_truth_says(lab, nmap, tmp_path, protocol, scan):
-    seen = nmap_says(lab, nmap, scan, [lab.profile.network], tmp_path / "nmap.xml")
-
-    assert len(seen) == len(lab.truth(protocol))
-    expected = {address: lab.expected(address, protocol, PORT) for address in seen}
-    wrong = {address: (expected[address], seen[address])
-             for address in seen if not agrees(expected[address], seen[address])}  # fmt: skip
-    assert wrong == {}
-
-
-def test_nmap_says_of_every_on_link_host_what_the_truth_says(lab, nmap, tmp_path):
-    seen = nmap_says(lab, nmap, "-sS", ["10.49.0.2-254"], tmp_path / "nmap.xml")
-
-    assert len(seen) == len(lab.truth_on_link(Protocol.TCP))
-    wrong = {address: verdict for address, verdict in seen.items()
-             if not agrees(lab.expected(address, Protocol.TCP, PORT), verdict)}  # fmt: skip
-    assert wrong == {}
-    assert seen["10.49.0.10"].state == State.OPEN
-    assert seen["10.49.0.20"].state == State.DOWN
-
-
-def test_the_full_lab_keeps_its_word_too(make_lab, nmap, tmp_path):
+@pytest.mark.usefixtures("nmap")
+def test_the_full_lab_keeps_its_word_too(make_lab, tmp_path):
     lab = make_lab("full")
     lab.up()
     places = [IPv4Network(place.prefix) for place in lab.profile.places]
     opened = [IPv4Address(number) for number in lab.plan.open_addresses(Protocol.TCP)[::50]]
     targets = {"10.50.0.0", "10.50.255.255", *map(str, opened)} | {str(p[i]) for p in places for i in (0, -1)}
 
-    seen = nmap_says(lab, nmap, "-sS", sorted(targets), tmp_path / "nmap.xml")
+    seen = nmap_says(lab, Protocol.TCP, sorted(targets), tmp_path)
 
     assert set(seen) == targets
-    assert [a for a in targets if not agrees(lab.expected(a, Protocol.TCP, PORT), seen[a])] == []
+    assert disagreements(lab, Protocol.TCP, seen) == {}
 
 
 class Error(NamedTuple):

@@ -62,7 +62,7 @@ def is_gone(pid: int) -> bool:
 
 
 def is_answering(lab: Lab) -> bool:
-    address, port = lab.plan.listening(Protocol.TCP)[-1]
+    address, port = lab.plan.listening(Protocol.TCP)[0]
     with lab.enter():
         prober = socket.socket()
     with prober:
@@ -148,7 +148,7 @@ def test_up_and_down_heal_what_a_killed_builder_left(make_lab, delay):
 
 
 def test_another_process_may_take_it_over(make_lab):
-    lab = make_lab(dataclasses.replace(SMALL, ports=(401, 3493), open_tcp=3, open_udp=2))
+    lab = make_lab(dataclasses.replace(SMALL.with_network(open_tcp=3, open_udp=2), ports=(401, 3493)))
     lab.up()
 
     other = Lab.running(lab.name)
@@ -165,7 +165,7 @@ def test_another_process_may_take_it_over(make_lab):
 
 def test_a_build_that_fails_leaves_nothing_and_says_why(make_lab, monkeypatch):
     lab = make_lab()
-    monkeypatch.setattr("scanner.lab.ruleset.behaviour_rules", lambda profile: "table ip nonsense {")
+    monkeypatch.setattr("scanner.lab.ruleset.behaviour_rules", lambda plan, side: "table ip nonsense {")
     with pytest.raises(UsageError, match=r"cannot be built here: .*nft.*syntax error") as error:
         lab.up()
     assert "\n" not in str(error.value)
@@ -174,9 +174,8 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(make_lab, monkeypatch):
 
 def test_listeners_that_do_not_start_say_why(make_lab, monkeypatch):
     lab = make_lab()
-    elsewhere = lambda _: (("192.0.2.1", 401),)  # noqa: E731
-    monkeypatch.setattr(lab.plan, "listening", elsewhere)
-    with pytest.raises(UsageError, match=r"listeners ended at once: .*Cannot assign requested address"):
+    monkeypatch.setattr(lab.plan, "listening", lambda *_: (("192.0.2.1", 401),))
+    with pytest.raises(UsageError, match=r"listeners-prober ended at once: .*Cannot assign"):
         lab.up()
     assert traces(lab) == set()
 
@@ -213,17 +212,19 @@ def test_without_root_it_says_so(monkeypatch):
     [
         (["route add default via 10.49.0.2"], "a route to default by gpv0"),
         (["route add 192.0.2.0/24 via 10.49.0.2 table 7"], "a route to 192.0.2.0/24 by gpv0"),
+        (["route add 2001:db8::/32 dev gpv0"], "a route to 2001:db8::/32 by gpv0"),
         (["link add other type veth peer name outside", "link set other up"], "the interface other is up"),
     ],
 )
 @pytest.mark.parametrize("side", ["prober", "target"])
 def test_a_lab_with_a_way_out_is_refused(make_lab, inside, complaint, side):
-    lab = make_lab(dataclasses.replace(SMALL, open_tcp=1, open_udp=1))
+    lab = make_lab(SMALL.with_network(open_tcp=1, open_udp=1))
     lab.up()
     via = ["10.49.0.2", "gpv0"] if side == "prober" else ["10.49.0.1", "gpv1"]
     lab.assert_isolated()
 
-    namespaces.ip_batch(getattr(lab, side), [line.replace("10.49.0.2", via[0]) for line in inside])
+    lines = [line.replace("10.49.0.2", via[0]).replace("gpv0", via[1]) for line in inside]
+    namespaces.ip_batch(getattr(lab, side), lines)
 
     for use in (lab.assert_isolated, lambda: lab.run(["true"]), lambda: lab.popen(["true"])):
         with pytest.raises(UsageError, match="is not isolated") as error:

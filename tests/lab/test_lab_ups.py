@@ -20,7 +20,8 @@ ADDRESS = "10.50.0.40"
 def ups_lab(make_lab):
     if not Path("/lib/nut/upsd").exists():
         pytest.skip("upsd is not installed (make lab-packages)")
-    lab = make_lab(dataclasses.replace(SMALL, open_tcp=1, open_udp=1, ports=(401, 3493), ups=ADDRESS))
+    few = SMALL.with_network(open_tcp=1, open_udp=1)
+    lab = make_lab(dataclasses.replace(few, ports=(401, 3493), ups=ADDRESS))
     lab.up()
     return lab
 

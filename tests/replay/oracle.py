@@ -66,10 +66,9 @@ def verdicts(seen: Seen, ports: Collection[int], *, per_prober: bool = False) ->
     """The records of all that was probed; `per_prober` gives each prober its own, under its name too."""
     probes: dict[tuple[object, ...], list[Frame]] = defaultdict(list)
     for flow in _flows(seen.frames):
-        for probe in _probes_of(flow):
-            if probe.destination_port in ports:
-                target = (probe.destination, probe.protocol, probe.destination_port)
-                probes[(*target, probe.source) if per_prober else target].append(probe)
+        for probe in _probes_of(flow, ports):
+            target = (probe.destination, probe.protocol, probe.destination_port)
+            probes[(*target, probe.source) if per_prober else target].append(probe)
     return {key: _record(key, found, seen) for key, found in sorted(probes.items(), key=_in_order)}  # type: ignore[misc]
 
 
@@ -97,9 +96,13 @@ def _is_opening(frame: Frame) -> bool:
     return frame.flags & (_SYN | _RST | _ACK) == _SYN
 
 
-def _probes_of(flow: Sequence[Frame]) -> list[Frame]:
-    """Who spoke first is the prober."""
-    first = flow[0]
+def _probes_of(flow: Sequence[Frame], ports: Collection[int]) -> list[Frame]:
+    """Who spoke first is the prober; a datagram to a port not asked about may go on with older talk."""
+    first = next(
+        (one for one in flow if one.protocol is Protocol.TCP or one.destination_port in ports), flow[0]
+    )
+    if first.destination_port not in ports:
+        return []
     return [frame for frame in flow if _one_way(frame) == _one_way(first)]
 
 

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Network, IPv6Network
 
-from scanner.lab import Lab, isolation, listeners, namespaces, topology
-from scanner.model import UsageError
+from scanner.lab import Lab, listeners, namespaces
 from tests.replay import carrier
 from tests.replay.carrier import DEVICE
 from tests.replay.helper import helper
 from tests.replay.hosts6 import NETWORK6
 from tests.replay.scenes import Scene
 
-_DEVICES = ("lo", topology.PROBER_INTERFACE, topology.TARGET_INTERFACE, DEVICE, "gpx0", "gpx1", "gpb0")
+_DEVICES = (DEVICE, "gpx0", "gpx1", "gpb0")
 _INNER = (IPv4Network("10.51.0.0/30"), IPv6Network("fd51::/64"))
 _IPV6 = (IPv6Network("fd49::/64"), IPv6Network(NETWORK6))
 
@@ -49,13 +48,4 @@ def scene_set(scene: Scene, lab: Lab) -> Iterator[None]:
 
 def assert_isolated(lab: Lab) -> None:
     """Raise UsageError where a packet could get out of the lab, with whatever a scene has added."""
-    networks = (topology.ON_LINK, IPv4Network(lab.profile.network), *_INNER, *_IPV6)
-    for namespace in (lab.prober, lab.target):
-        out = isolation.way_out(
-            namespaces.ip_json(namespace, "link"),
-            namespaces.ip_json(namespace, "route", "show", "table", "all"),
-            interfaces=_DEVICES,
-            networks=networks,
-        )
-        if out is not None:
-            raise UsageError(f"{namespace} is not isolated, {out}: nothing runs in it")
+    lab.assert_isolated(interfaces=_DEVICES, networks=(*_INNER, *_IPV6))

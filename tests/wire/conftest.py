@@ -65,6 +65,33 @@ def veth() -> Iterator[Veth]:
             namespaces.delete(name)
 
 
+NEAR6, FAR6 = "2001:db8:77::1", "2001:db8:77::2"
+LINK_LOCAL, FAR_LINK_LOCAL = "fe80::77:1", "fe80::77:2"
+
+
+@pytest.fixture
+def veth6() -> Iterator[Veth]:
+    """As `veth`, with IPv6, global and link-local, and without neighbours that are known from the start."""
+    names = [f"ghostport-wire6-{os.getpid()}-{end}" for end in ("near", "far")]
+    near, far = names
+    try:
+        for name in names:
+            namespaces.add(name)
+            namespaces.ip_batch(name, ["link set lo up"])
+        namespaces.ip_batch(near, [f"link add near type veth peer name far netns {far}"])
+        for name, end, addresses in (
+            (near, "near", [f"{NEAR}/24", f"{NEAR6}/64", f"{LINK_LOCAL}/64"]),
+            (far, "far", [f"{FAR}/24", f"{FAR6}/64", f"{FAR_LINK_LOCAL}/64"]),
+        ):
+            added = [f"addr add {each} dev {end}{' nodad' if ':' in each else ''}" for each in addresses]
+            namespaces.ip_batch(name, [f"link set {end} addrgenmode none", f"link set {end} up", *added])
+        namespaces.set_sysctls(far, {"net.ipv4.icmp_ratelimit": "0", "net.ipv6.icmp.ratelimit": "0"})
+        yield Veth(near, far, mac(near, "near"), mac(far, "far"))
+    finally:
+        for name in names:
+            namespaces.delete(name)
+
+
 def mac(namespace: str, interface: str) -> bytes:
     [link] = namespaces.ip_json(namespace, "link", "show", interface)
     return bytes.fromhex(link["address"].replace(":", ""))

@@ -10,8 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scapy.layers.inet import TCP, UDP, UDPerror
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+)
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 
-from scanner.contracts import ETHERTYPE_ARP, Batch
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV6, Batch
 from scanner.lab import namespaces
 from scanner.model import UsageError, WireError
 from scanner.wire.arp import REQUEST, ArpBody, parse_arp_untrusted
@@ -109,6 +121,59 @@ def test_arp_is_asked_and_its_reply_comes_in(veth, ring) -> None:
     reply = parse_arp_untrusted(frames.buffer[int(frames.starts[0]) + 14 :][:28].tobytes())
     assert reply is not None
     assert (reply.sender, reply.sender_mac) == (0x0A4D0002, veth.far_mac)
+
+
+@pytest.fixture
+def ring6(veth6) -> Iterator[PacketRing]:
+    with namespaces.entered(veth6.near):
+        wire = PacketRing("near", SMALL)
+    yield wire
+    wire.close()
+
+
+def exchange(wire: PacketRing, packet: Packet, next_hop: bytes, layer: type[Packet]) -> Packet:
+    """What an IPv6 packet is answered with: the first with such a layer in it."""
+    row = np.frombuffer(bytes(packet), dtype=np.uint8)[None]
+    assert len(wire.send(Batch(row, ETHERTYPE_IPV6, np.frombuffer(next_hop, dtype=np.uint8))).times) == 1
+    while len(frames := wire.receive(1.0)):
+        for start, length in zip(frames.starts.tolist(), frames.lengths.tolist(), strict=True):
+            found: Packet = Ether(frames.buffer[start : start + length].tobytes())[IPv6]
+            if layer in found:
+                return found
+    pytest.fail("nothing of the kind came back")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("2001:db8:77::1", "2001:db8:77::2"), ("fe80::77:1", "fe80::77:2")]
+)
+def test_a_neighbour_is_solicited_and_its_advertisement_comes_in(
+    veth6, ring6, source: str, target: str
+) -> None:
+    group = f"ff02::1:ff{'77' if target.startswith('fe80') else '00'}:2"
+    solicitation = (
+        IPv6(src=source, dst=group, hlim=255)
+        / ICMPv6ND_NS(tgt=target)
+        / ICMPv6NDOptSrcLLAddr(lladdr=":".join(f"{octet:02x}" for octet in veth6.near_mac))
+    )
+    group_mac = b"\x33\x33\xff" + bytes([0x77 if target.startswith("fe80") else 0, 0, 2])
+    advertisement = exchange(ring6, solicitation, group_mac, ICMPv6ND_NA)
+    assert (advertisement.src, advertisement.dst, advertisement.hlim) == (target, source, 255)
+    said = advertisement[ICMPv6ND_NA]
+    assert (said.tgt, bytes.fromhex(said.lladdr.replace(":", ""))) == (target, veth6.far_mac)
+
+
+def test_ports_are_asked_over_ipv6_and_our_kernel_says_where_we_are(veth6, ring6) -> None:
+    header = IPv6(src="2001:db8:77::1", dst="2001:db8:77::2")
+    reset = exchange(ring6, header / TCP(sport=40000, dport=401, seq=6), veth6.far_mac, TCP)
+    assert (reset.src, str(reset[TCP].flags), reset[TCP].ack) == ("2001:db8:77::2", "RA", 7)
+    unreachable = exchange(ring6, header / UDP(sport=40000, dport=401), veth6.far_mac, ICMPv6DestUnreach)
+    assert (unreachable[ICMPv6DestUnreach].code, unreachable[UDPerror].sport) == (4, 40000)
+
+
+def test_all_nodes_of_a_link_can_be_called(ring6) -> None:
+    call = IPv6(src="fe80::77:1", dst="ff02::1", hlim=1) / ICMPv6EchoRequest(id=401)
+    reply = exchange(ring6, call, b"\x33\x33\0\0\0\1", ICMPv6EchoReply)
+    assert (reply.src, reply.dst, reply[ICMPv6EchoReply].id) == ("fe80::77:2", "fe80::77:1", 401)
 
 
 def test_what_a_congested_device_refuses_is_not_reported_as_sent(make_tap: Callable[[int], Any]) -> None:

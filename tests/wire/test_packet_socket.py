@@ -35,7 +35,7 @@ def test_a_system_without_raw_sockets_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_other_systems_than_linux_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_PACKET")
-    with pytest.raises(UsageError, match="Linux"):
+    with pytest.raises(UsageError, match=r"Linux .* --wire scapy"):
         open_packet_socket()
 
 

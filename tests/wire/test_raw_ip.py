@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import socket
 import subprocess
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.packet import Packet
 
-from scanner.contracts import ETHERTYPE_ARP, Batch, Frames
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Batch, Frames
 from scanner.lab import namespaces
 from scanner.model import UsageError, WireError
 from scanner.wire.interface import LINKTYPE_RAW
@@ -44,11 +46,16 @@ def on(veth) -> Iterator[Callable[[str], RawIP]]:
 
 def batch(*packets: Packet) -> Batch:
     data = b"".join(bytes(packet) for packet in packets)
-    return Batch(np.frombuffer(data, dtype=np.uint8).reshape(len(packets), -1))
+    ethertype = ETHERTYPE_IPV6 if IPv6 in packets[0] else ETHERTYPE_IPV4
+    return Batch(np.frombuffer(data, dtype=np.uint8).reshape(len(packets), -1), ethertype)
 
 
 def udp(destination: str, number: int = 1, source: str = "10.77.0.1") -> Packet:
     return IP(src=source, dst=destination, id=number) / UDP(sport=40000, dport=401) / (b"%04d" % number)
+
+
+def udp6(destination: str, number: int = 1, source: str = "2001:db8:77::1") -> Packet:
+    return IPv6(src=source, dst=destination) / UDP(sport=40000, dport=401) / (b"%04d" % number)
 
 
 def read(frames: Frames) -> list[bytes]:
@@ -88,6 +95,47 @@ def test_on_a_tunnel_packets_travel_bare_both_ways(make_tap, on) -> None:
     assert [IP(row.tobytes()).dst for row in sent.frames] == ["10.77.0.2", "10.77.0.3"]
     reply = bytes(IP(src="10.77.0.2", dst="10.77.0.1") / ICMP(type=3, code=3) / bytes(udp("10.77.0.2")))
     tun.write(bytes(IP(src="10.77.0.2", dst="10.77.0.1") / UDP(dport=53)))
+    tun.write(reply)
+    assert read(wire.receive(1.0)) == [reply]
+
+
+def test_one_wire_carries_both_versions(veth6, on) -> None:
+    wire = on("lo", veth6.near)
+    wire.send(batch(IP(src="127.0.0.1", dst="127.0.0.9", id=3) / TCP(sport=40000, dport=401, seq=4)))
+    wire.send(batch(IPv6(src="::1", dst="::1") / TCP(sport=40000, dport=401, seq=6)))
+    replies = read(wire.receive(1.0))
+    if len(replies) < 2:
+        replies += read(wire.receive(1.0))
+    assert [(reply[12:14].hex(), reply[14] >> 4) for reply in replies] == [("0800", 4), ("86dd", 6)]
+    assert (IP(replies[0][14:])[TCP].ack, IPv6(replies[1][14:])[TCP].ack) == (5, 7)
+
+
+def test_a_link_local_address_is_on_the_link_of_the_wire(veth6, on) -> None:
+    wire = on("near", veth6.near)
+    wire.send(batch(udp6("fe80::77:2", source="fe80::77:1")))
+    packets = [IPv6(reply[14:]) for reply in read(wire.receive(1.0)) + read(wire.receive(0.2))]
+    [error] = [packet for packet in packets if ICMPv6DestUnreach in packet]  # and an advertisement
+    assert (error.src, error[ICMPv6DestUnreach].code) == ("fe80::77:2", 4)
+
+
+@pytest.mark.parametrize("own", ["2001:db8:77::1", "fe80::77:1"])
+def test_our_own_addresses_answer_on_loopback(veth6, on, own: str) -> None:
+    wire = on("lo", veth6.near)
+    wire.send(batch(IPv6(src=own, dst=own) / TCP(sport=40000, dport=401, seq=6)))
+    [reply] = read(wire.receive(1.0))
+    assert IPv6(reply[14:])[TCP].ack == 7
+
+
+def test_on_a_tunnel_ipv6_travels_bare_both_ways(make_tap, on) -> None:
+    tun = make_tap(IFF_TUN)
+    namespaces.set_sysctls(tun.namespace, {"net.ipv6.conf.tap.disable_ipv6": "0"})
+    namespaces.ip_batch(tun.namespace, ["addr add 2001:db8:77::1/64 dev tap nodad"])
+    wire = on("tap", tun.namespace)
+    tun.read_all()
+    sent = wire.send(batch(udp6("2001:db8:77::2", 1), udp6("2001:db8:77::3", 2)))
+    left = [packet for packet in tun.read_all() if packet[6] == 17]
+    assert left == [row.tobytes() for row in sent.frames]
+    reply = bytes(IPv6(src="2001:db8:77::2", dst="2001:db8:77::1") / UDP(sport=401, dport=40000))
     tun.write(reply)
     assert read(wire.receive(1.0)) == [reply]
 
@@ -143,6 +191,32 @@ def test_a_packet_a_firewall_keeps_in_is_counted_and_the_rest_goes_on(veth, on, 
     assert (wire.statistics().sent, wire.statistics().send_refused) == (2, 3)
 
 
+def test_of_ipv6_too_what_is_kept_in_is_counted_and_the_rest_goes_on(veth6, on) -> None:
+    wire = on("near", veth6.near)
+    rules = (
+        "table ip6 t { chain c { type filter hook output priority 0; ip6 daddr 2001:db8:77::9 drop; }; }\n"
+    )
+    namespaces.nft(veth6.near, rules)
+    hosts = ["2001:db8:77::2", "2001:db8:77::9", "2001:db8:99::1", "2001:db8:77::2"]
+    assert len(wire.send(batch(*(udp6(host, n) for n, host in enumerate(hosts)))).times) == 4
+    assert (wire.statistics().sent, wire.statistics().send_refused) == (2, 2)
+
+
+def test_without_ipv6_in_the_system_ipv4_goes_on(veth, on, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = socket.socket
+
+    def without_ipv6(family: int, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return made(family, *rest)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    wire = on("near")
+    assert len(wire.send(batch(udp("10.77.0.2"))).times) == 1
+    with pytest.raises(UsageError, match="this system has no IPv6"):
+        wire.send(batch(udp6("2001:db8:77::2")))
+
+
 def test_a_packet_the_kernel_calls_malformed_does_not_stop_the_sweep(on) -> None:
     wire = on("near")
     rows = batch(udp("10.77.0.2", 1), udp("10.77.0.2", 2), udp("10.77.0.2", 3)).packets.copy()
@@ -174,6 +248,8 @@ def test_what_is_no_batch_for_this_wire_is_refused(on) -> None:
         wire.send(Batch(np.zeros((1, 28), dtype=np.uint8), ethertype=ETHERTYPE_ARP))
     with pytest.raises(UsageError, match="no IPv4"):
         wire.send(Batch(np.zeros((1, 19), dtype=np.uint8)))
+    with pytest.raises(UsageError, match="no IPv6"):
+        wire.send(Batch(np.zeros((1, 39), dtype=np.uint8), ethertype=ETHERTYPE_IPV6))
     with pytest.raises(UsageError, match="MTU"):
         wire.send(Batch(np.zeros((1, 1501), dtype=np.uint8)))
 

@@ -68,3 +68,24 @@ def test_what_stops_the_first_is_told_and_what_stops_a_later_one_is_told_next(
     assert sender.send(0, 3) == (1, 0)
     assert sender.send(1, 3) == (0, errno.EINVAL)
     assert sender.send(2, 3) == (1, 0)
+
+
+@pytest.mark.lab
+def test_of_ipv6_too() -> None:
+    from scapy.layers.inet import UDP
+    from scapy.layers.inet6 import IPv6
+
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as outward,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as inward,
+    ):
+        inward.bind(("::1", 0))
+        inward.settimeout(2)
+        port = inward.getsockname()[1]
+        ports = UDP(sport=40000, dport=port)
+        packets = [bytes(IPv6(src="::1", dst="::1") / ports / bytes([n] * 7)) for n in range(3)]
+        rows = np.frombuffer(b"".join(packets), dtype=np.uint8).reshape(3, -1)
+        sender = DatagramSender(outward, scope=1)
+        sender.load(rows, rows[:, 24:40])
+        assert sender.send(0, 3) == (3, 0)
+        assert [inward.recv(64) for _ in range(3)] == [bytes([n] * 7) for n in range(3)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
@@ -56,7 +55,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place() -> Iterator[Lab]:
     """A lab with an echo service at one of its addresses."""
     with contextlib.ExitStack() as closing:
-        small = dataclasses.replace(SMALL, open_tcp=2, open_udp=1)
+        small = SMALL.with_network(open_tcp=2, open_udp=1)
         lab = closing.enter_context(Lab(small, f"test-{os.getpid()}-plugin"))
         with namespaces.entered(lab.target):
             listener = closing.enter_context(socket.create_server((ECHOING, 401)))

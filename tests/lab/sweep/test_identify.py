@@ -50,7 +50,7 @@ def place(make_lab, prober_at) -> Iterator[Any]:
     """A lab with upsd and, at the same address, services that behave badly."""
     if not Path("/lib/nut/upsd").exists():
         pytest.skip("upsd is not installed (make lab-packages)")
-    lab = make_lab(dataclasses.replace(SMALL, open_tcp=3, open_udp=1, ports=(401,), ups=UPS))
+    lab = make_lab(dataclasses.replace(SMALL.with_network(open_tcp=3, open_udp=1), ports=(401,), ups=UPS))
     lab.up()
     with contextlib.ExitStack() as closing:
         for port, serve in ((FLOOD, flood), (DRIBBLE, dribble), (SILENT, silence), (SSH, greet)):

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import socket
+import sys
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scapy.layers.l2 import Ether
 
-from scanner.contracts import ETHERTYPE_ARP, Batch
+from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Batch
 from scanner.model import UsageError
-from scanner.wire.ethernet import Framer
+from scanner.wire.framer import Framer
+from scanner.wire.interface import LINKTYPE_LOOP, LINKTYPE_NULL, LINKTYPE_RAW
 
 MAC = bytes.fromhex("020000000001")
 HOP = np.array([2, 0, 0, 0, 0, 9], dtype=np.uint8)
@@ -33,8 +38,24 @@ def test_each_packet_may_have_its_own_next_hop() -> None:
 
 def test_without_a_header_packets_travel_bare() -> None:
     batch = Batch(packets(2, 40))
-    frames = Framer("tun0", MAC, 1500, header_length=0).frame(batch, HOP)
+    frames = Framer("tun0", MAC, 1500, link_type=LINKTYPE_RAW).frame(batch, HOP)
     assert np.array_equal(frames, batch.packets)
+
+
+@pytest.mark.parametrize(
+    ("platform", "family6"), [("darwin", socket.AF_INET6), ("freebsd14", socket.AF_INET6), ("win32", 24)]
+)
+@pytest.mark.parametrize("link_type", [LINKTYPE_NULL, LINKTYPE_LOOP])
+def test_loopback_of_other_systems_says_the_family(
+    monkeypatch: pytest.MonkeyPatch, platform: str, family6: int, link_type: int
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    framer = Framer("lo0", link_type=link_type)
+    order: Literal["little", "big"] = "big" if link_type == LINKTYPE_LOOP else sys.byteorder
+    for ethertype, family in ((ETHERTYPE_IPV4, 2), (ETHERTYPE_IPV6, family6)):
+        frames = framer.frame(Batch(packets(2, 40), ethertype), HOP)
+        assert np.array_equal(frames[:, 4:], packets(2, 40))
+        assert {row[:4].tobytes() for row in frames} == {int(family).to_bytes(4, order)}
 
 
 def test_frames_last_until_the_next_batch_and_no_longer() -> None:

@@ -1,0 +1,34 @@
+"""Orders, against Python's own sort, which is stable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.core import ordering
+from scanner.core.ordering import distinct, merged_order, stable_order
+
+keys_of = st.lists(st.integers(0, 5) | st.integers(0, (1 << 64) - 1), max_size=40)
+
+
+@pytest.mark.parametrize("few", [1, 8, 1 << 20], ids=["mend ties", "as it is", "sort anew"])
+@given(keys_of)
+def test_rows_of_one_key_stay_in_their_order(few: int, keys: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "_FEW", few)
+        found = stable_order(np.array(keys, dtype=np.uint64))
+    assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+
+
+@given(keys_of, keys_of)
+def test_runs_are_merged_one_behind_the_other(one: list[int], two: list[int]) -> None:
+    keys = sorted(one) + sorted(two)
+    found = merged_order(np.array(keys, dtype=np.uint64))
+    assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+
+
+@given(keys_of)
+def test_distinct_numbers(keys: list[int]) -> None:
+    assert distinct(np.array(keys, dtype=np.uint64)).tolist() == sorted(set(keys))
