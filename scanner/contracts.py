@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scanner import model
 from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
+from scanner.core.outcomes import Outcomes
+from scanner.core.records import Names
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -281,6 +283,14 @@ class Reporter(Protocol):
 
     def close(self) -> None:
         """Write the end and flush; the stream itself stays open."""
+
+
+@runtime_checkable
+class ColumnReporter(Reporter, Protocol):
+    """A reporter that also takes records while they are columns: many times faster where they are many."""
+
+    def write_outcomes(self, outcomes: Iterable[Outcomes], names: Names) -> None:
+        """Append records, written as `write` would write `core.records.verdicts(outcomes, names)`."""
 
 
 class ReporterFactory(Protocol):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
 from scanner.core.book import AddressBook
+from scanner.core.columns import counted
 from scanner.core.decode import decode_untrusted
 from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
@@ -22,6 +23,8 @@ from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.pacing import TokenBucket
 from scanner.core.rate import JUDGED_TRIES, Counters, RateController
 from scanner.core.rules import Rules
+from scanner.core.schedule import Selection
+from scanner.courier import Courier
 from scanner.gate import Gate
 
 BATCH = 4096
@@ -66,8 +69,29 @@ class Traffic:
     unread: Counter[str] = field(default_factory=Counter)
 
 
-Recorder = Callable[[Wire, Sent | None, Frames, NDArray[np.int64]], None]
-"""Takes a wire, a batch that left over it (or None), frames that came in, and which of them are replies."""
+Came = tuple[Wire, Frames]
+"""Frames that came in, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Tasks that can be asked now, as packets."""
+
+    flight: Flight
+    selection: Selection
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What went out on a wire."""
+
+    wire: Wire
+    sent: Sent
+
+
+Recorder = Callable[[Wire, Sent | None, Frames | None, NDArray[np.int64]], None]
+"""Takes a wire, a batch that left over it, frames that came in, and which of them are replies."""
 
 
 class Engine:
@@ -97,6 +121,7 @@ class Engine:
         self._stopped = stopped
         self._book = book
         self._rules = Rules()
+        self._prepared: _Ready | None = None
         self.traffic = Traffic()
 
     def run(self, flights: Sequence[Flight]) -> Iterator[Heard | None]:
@@ -109,30 +134,57 @@ class Engine:
             WireError: a wire failed. What was heard before stands.
             ScopeRefused: the gate stopped a packet; it is a fault in this package that it came so far.
         """
+        courier = Courier(self._gate)
+        try:
+            yield from self._turns(flights, courier)
+        finally:
+            courier.close()
+
+    def _turns(self, flights: Sequence[Flight], courier: Courier) -> Iterator[Heard | None]:
+        """One send a turn, the lanes in turns: none starves, and replies are heard in between.
+
+        What comes in while a batch leaves may answer it, so it is heard in the next turn, when the batch is
+        booked as sent; and while the next one leaves.
+        """
         wires = list({id(flight.wire): flight.wire for flight in flights}.values())
         turn = 0
-        while not self._stopped():
-            running = [
-                flight for flight in flights if not flight.lane.schedule.finished(self._clock.steady())
-            ]
-            if not running:
-                return
-            sender: Wire | None = None
-            sent: Sent | None = None
-            # One send a turn, the lanes in turns: none starves, and replies are fetched in between.
-            for step in range(len(running)):
-                flight = running[(turn + step) % len(running)]
-                sent = self._send(flight)
-                if sent is not None:
-                    sender = flight.wire
-                    turn += step + 1
+        came: list[Came] = []
+        left: _Left | None = None
+        try:
+            while not self._stopped():
+                running = [
+                    flight for flight in flights if not flight.lane.schedule.finished(self._clock.steady())
+                ]
+                if not running:
                     break
-            wait = self._wait(running) if sent is None else 0.0 if len(sent.times) else _REFUSED_WAIT
-            patience = _patience(wires, wait)
-            for wire in wires:
-                yield from self._receive(flights, wire, sent if wire is sender else None, patience)
-            self._adapt(flights, wires)
-            yield None
+                ready = None
+                for step in range(len(running)):
+                    ready = self._ready(running[(turn + step) % len(running)])
+                    if ready is not None:
+                        turn += step + 1
+                        break
+                refused = left is not None and not len(left.sent.times)
+                if (ready is None or refused) and not any(len(frames) for _, frames in came):
+                    came = _receive(wires, _REFUSED_WAIT if refused else self._wait(running))
+                arrived = None if ready is None else courier.take(ready.flight.wire, ready.batch)
+                try:
+                    heard = self._hear(flights, came, left)
+                    came, left = [], None
+                    if ready is not None:
+                        self._prepare(ready)
+                        came = _receive(wires, 0.0)
+                finally:
+                    if ready is not None and arrived is not None:
+                        left = self._booked(ready, arrived())
+                yield from heard
+                self._adapt(flights, wires)
+                yield None
+            heard = self._hear(flights, came, left)
+            left = None
+            yield from heard
+        finally:
+            if left is not None and self._record is not None:
+                self._record(left.wire, left.sent, None, np.empty(0, dtype=np.int64))
 
     def _adapt(self, flights: Sequence[Flight], wires: Sequence[Wire]) -> None:
         """Let the rate follow what gets through."""
@@ -152,23 +204,46 @@ class Engine:
         self._rate.look(now, self._clock.wall(), counters, asked_again)
         self._bucket.change(self._rate.rate, now)
 
-    def _send(self, flight: Flight) -> Sent | None:
-        """Send what a lane may send now; None where that is nothing."""
-        lane = flight.lane
+    def _ready(self, flight: Flight) -> _Ready | None:
+        """What a lane may send now; None where that is nothing."""
         limit = min(BATCH, self._bucket.available(self._clock.steady()))
-        selection = lane.schedule.take(limit, self._clock.steady())
+        selection = flight.lane.schedule.take(limit, self._clock.steady())
         if selection is None:
             return None
-        hops = flight.next_hops
-        if hops is not None and hops.ndim > 1:
-            hops = hops[lane.places(selection.tasks)]
-        sent = self._gate.send(flight.wire, Batch(lane.stamp(selection), flight.ethertype, hops, flight.zone))
-        lane.schedule.sent(selection, sent.times, self._clock.steady())
-        self._bucket.take(len(sent.times))
-        self.traffic.probes += len(sent.times)
+        prepared, self._prepared = self._prepared, None
+        if (
+            prepared is not None
+            and prepared.flight is flight
+            and prepared.selection.attempt == selection.attempt
+            and np.array_equal(prepared.selection.tasks, selection.tasks)
+        ):
+            return prepared
+        return _stamped(flight, selection)
+
+    def _prepare(self, leaving: _Ready) -> None:
+        """Stamp what will probably be sent next, while something else leaves.
+
+        Only in the first round: there, nobody can have answered yet who is about to be asked.
+        """
+        gone = leaving.selection
+        if len(gone) < BATCH or gone.attempt:
+            return
+        more = leaving.flight.lane.schedule.take(2 * BATCH, self._clock.steady())
+        if more is not None and more.attempt == gone.attempt and len(more) > len(gone):
+            rest = Selection(more.attempt, more.positions[len(gone) :], more.tasks[len(gone) :])
+            self._prepared = _stamped(leaving.flight, rest)
+
+    def _booked(self, ready: _Ready, sent: Sent) -> _Left:
+        """Take note of what left."""
+        count = len(sent.times)
+        ready.flight.lane.schedule.sent(ready.selection, sent.times, self._clock.steady())
+        self._bucket.take(count)
+        self.traffic.probes += count
         if self._rate is not None:
-            self._rate.sent(len(sent.times), len(selection) - len(sent.times))
-        return sent
+            self._rate.sent(count, len(ready.selection) - count)
+        # Recorded while the next batch is framed, in the same memory.
+        frames = sent.frames if self._record is None else sent.frames.copy()
+        return _Left(ready.flight.wire, Sent(frames, sent.times))
 
     def _wait(self, running: Sequence[Flight]) -> float:
         """Seconds until a lane wants to be asked again."""
@@ -178,38 +253,55 @@ class Engine:
             due = self._bucket.due(now)
         return min(max(0.0, due - now), _LONGEST_WAIT)
 
-    def _receive(
-        self, flights: Sequence[Flight], wire: Wire, sent: Sent | None, patience: float
-    ) -> list[Heard]:
-        """Fetch what a wire has, let its lanes hear it, and record it before anybody acts on it."""
-        frames = wire.receive(patience)
-        replies: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+    def _hear(self, flights: Sequence[Flight], came: Sequence[Came], left: _Left | None) -> list[Heard]:
+        """Let lanes hear what came in on their wires, and record it before anybody acts on it."""
         heard: list[Heard] = []
-        if len(frames):
-            self.traffic.frames += len(frames)
-            zone = max((flight.zone for flight in flights if flight.wire is wire), default=0)
-            decoded = decode_untrusted(
-                frames.buffer,
-                frames.starts,
-                frames.lengths,
-                frames.times,
-                frames.link_type,
-                self._book,
-                zone,
-            )
-            self.traffic.unread.update(decoded.unread)
-            claims = self._rules.claims(decoded)
-            named = []
-            for flight in flights:
-                if flight.wire is wire:
-                    evidence, changed = flight.lane.hear(claims, decoded.arp)
-                    named.append(evidence)
-                    if len(changed.task):
-                        heard.append(Heard(flight.lane, changed))
-            replies = np.concatenate(named)
-        if self._record is not None and (sent is not None or len(replies)):
-            self._record(wire, sent, frames, np.unique(replies))
+        unrecorded = left
+        for wire, frames in came:
+            replies: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+            if len(frames):
+                self.traffic.frames += len(frames)
+                zone = max((flight.zone for flight in flights if flight.wire is wire), default=0)
+                decoded = decode_untrusted(
+                    frames.buffer,
+                    frames.starts,
+                    frames.lengths,
+                    frames.times,
+                    frames.link_type,
+                    self._book,
+                    zone,
+                )
+                self.traffic.unread.update(decoded.unread)
+                claims = self._rules.claims(decoded)
+                named = []
+                for flight in flights:
+                    if flight.wire is wire:
+                        evidence, changed = flight.lane.hear(claims, decoded.arp)
+                        named.append(evidence)
+                        if len(changed.task):
+                            heard.append(Heard(flight.lane, changed))
+                replies = np.concatenate(named)
+            sent = None
+            if unrecorded is not None and unrecorded.wire is wire:
+                sent, unrecorded = unrecorded.sent, None
+            if self._record is not None and (sent is not None or len(replies)):
+                self._record(wire, sent, frames, counted(replies)[0])
         return heard
+
+
+def _stamped(flight: Flight, selection: Selection) -> _Ready:
+    lane = flight.lane
+    hops = flight.next_hops
+    if hops is not None and hops.ndim > 1:
+        hops = hops[lane.places(selection.tasks)]
+    # A copy, as the lane stamps its next batch while this one leaves.
+    return _Ready(flight, selection, Batch(lane.stamp(selection).copy(), flight.ethertype, hops, flight.zone))
+
+
+def _receive(wires: Sequence[Wire], wait: float) -> list[Came]:
+    """What has come in on each wire; where that is nothing, wait."""
+    patience = _patience(wires, wait)
+    return [(wire, wire.receive(patience)) for wire in wires]
 
 
 def _patience(wires: Sequence[Wire], wait: float) -> float:

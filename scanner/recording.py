@@ -60,7 +60,7 @@ class Recording:
         self._evidence = Evidence(path, interfaces)
         self.error: CaptureError | None = None
 
-    def write(self, wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+    def write(self, wire: Wire, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
         """Append probes that left over a wire, and the replies among frames that came in."""
         if self.error is None:
             try:

@@ -12,7 +12,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from scanner.contracts import ColumnReporter, Reporter
 from scanner.core.addresses import format_addresses
+from scanner.core.columns import counted
 from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
@@ -29,6 +31,21 @@ class Tally(Counter[Kind]):
         super().__init__(counts)
         self.notes: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
+
+    def count(self, outcomes: Outcomes) -> None:
+        """Add some."""
+        self.notes.update(_counted(outcomes.note, NOTES))
+        self.hints.update(_counted(outcomes.hint, HINTS))
+        keys = (
+            (outcomes.protocol.astype(np.int64) << 32)
+            | (outcomes.port.astype(np.int64) << 16)
+            | (outcomes.rank.astype(np.int64) << 8)
+            | outcomes.reason
+        )
+        for key, count in zip(*(column.tolist() for column in counted(keys)), strict=True):
+            transport = PROTOCOLS[key >> 32]
+            state = state_of(key >> 8 & 0xFF, transport)
+            self[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count
 
 
 Choice = Callable[[Outcomes], Outcomes]
@@ -70,6 +87,7 @@ class Result:
     ) -> None:
         """`names`: texts of the sources' addresses. `services`: of open TCP ports, by address and port."""
         self._sources = sources
+        self._tally: Tally | None = None
         self._names = names
         self._services = services or {}
         self.complete = complete
@@ -82,9 +100,25 @@ class Result:
 
     def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
         """The records whose outcomes are chosen, by address, protocol and port."""
-        for outcomes in in_address_order(self._sources):
-            records = verdicts(choice(outcomes) if choice else outcomes, self._names)
+        for outcomes in self._chosen(choice):
+            records = verdicts(outcomes, self._names)
             yield from map(self._served, records) if self._services else records
+
+    def report(self, reporter: Reporter, choice: Choice | None = None) -> None:
+        """Hand a reporter the same records, in columns where it takes those."""
+        # What is known of services is not in columns: only some of the few open ports have any.
+        if isinstance(reporter, ColumnReporter) and not self._services:
+            reporter.write_outcomes(self._chosen(choice), self._names)
+        else:
+            reporter.write(self.verdicts(choice))
+
+    def _chosen(self, choice: Choice | None) -> Iterator[Outcomes]:
+        """Outcomes in order, a bounded number at a time; all of them are counted as they pass."""
+        tally = Tally()
+        for outcomes in in_address_order(self._sources):
+            tally.count(outcomes)
+            yield choice(outcomes) if choice else outcomes
+        self._tally = tally
 
     def _served(self, verdict: Verdict) -> Verdict:
         if verdict.state is not State.OPEN or verdict.proto is not Protocol.TCP:
@@ -97,24 +131,10 @@ class Result:
         return list(self.verdicts(only_open))
 
     def tally(self) -> Tally:
-        """How many targets came to which state, for which reason."""
-        tally = Tally()
-        for outcomes in in_address_order(self._sources):
-            tally.notes.update(_counted(outcomes.note, NOTES))
-            tally.hints.update(_counted(outcomes.hint, HINTS))
-            keys = (
-                (outcomes.protocol.astype(np.int64) << 32)
-                | (outcomes.port.astype(np.int64) << 16)
-                | (outcomes.rank.astype(np.int64) << 8)
-                | outcomes.reason
-            )
-            for key, count in zip(
-                *(column.tolist() for column in np.unique(keys, return_counts=True)), strict=True
-            ):
-                transport = PROTOCOLS[key >> 32]
-                state = state_of(key >> 8 & 0xFF, transport)
-                tally[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count
-        return tally
+        """How many targets came to which state, for which reason: known once all were given, else counted."""
+        for _ in () if self._tally is not None else self._chosen(None):
+            pass
+        return self._tally or Tally()
 
 
 def _counted(codes: NDArray[np.uint8], texts: tuple[str, ...]) -> dict[str, int]:

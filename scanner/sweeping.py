@@ -368,7 +368,7 @@ class Sweep:
         if recording is None or sinks is None:
             return sinks.write if sinks else recording.write if recording else None
 
-        def record(wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
+        def record(wire: Wire, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
             recording.write(wire, sent, frames, replies)
             sinks.write(wire, sent, frames, replies)
 

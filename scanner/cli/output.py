@@ -86,12 +86,13 @@ class Records:
             OutputError: the disk is full, say, and the records are on standard output instead; or a
                 plugin's format failed, and they are JSON lines.
         """
-        tally = result.tally()
+        # Counted as they are written; going through all of them takes as long as writing them.
         if self._target is not None:
             self._write_file(self._target, lambda stream: self._write_to(stream, result))
         if self._records_on_stdout:
             self._write_to(sys.stdout.buffer, result)
-        elif self._target is None or not self._quiet:
+        tally = result.tally()
+        if not self._records_on_stdout and (self._target is None or not self._quiet):
             sys.stdout.flush()
             self._screen(result, tally)
         self.tell(summary(tally))
@@ -136,10 +137,10 @@ class Records:
         choice = CHOICES[self._show or "all"]
         plugins = self._plugins
         if plugins is None or plugins.owner(self._declared).worker is None:
-            _report(self._declared.reporter(stream), result.verdicts(choice))
+            _report(self._declared.reporter(stream), result, choice)
         elif not self._write_by_plugin(plugins, stream, result.verdicts(choice)):
             self._in_need = f"--format {self._format}: failed; the records are JSON lines instead"
-            _report(JsonlReporter(stream), result.verdicts(choice))
+            _report(JsonlReporter(stream), result, choice)
 
     def _write_by_plugin(self, plugins: Plugins, stream: IO[bytes], verdicts: Iterator[Verdict]) -> bool:
         """Whether a plugin's reporter wrote it all; what it wrote is put in its place when it is whole."""
@@ -153,11 +154,16 @@ class Records:
                 reached += 1
                 yield verdict
 
+        def report(draft: IO[bytes]) -> None:
+            reporter = self._declared.reporter(draft)
+            reporter.write(counted())
+            reporter.close()
+
         with SpooledTemporaryFile(max_size=_MOST_IN_MEMORY) as draft:
             whole = plugins.run(
                 plugins.owner(self._declared),
                 f"format {self._format}",
-                lambda: _report(self._declared.reporter(draft), counted()),
+                lambda: report(draft),
                 lambda: reached,
             )
             if whole:
@@ -237,6 +243,6 @@ def _declared(name: str, plugins: Plugins | None) -> Format:
     return plugins.get(Format, name, "--format")
 
 
-def _report(reporter: Reporter, verdicts: Iterable[Verdict]) -> None:
-    reporter.write(verdicts)
+def _report(reporter: Reporter, result: Result, choice: Choice | None) -> None:
+    result.report(reporter, choice)
     reporter.close()

@@ -17,8 +17,11 @@ from scanner.model import REASONS, ProberVerdict, Superseded, Verdict
 Names = Callable[[NDArray[np.uint32]], list[str]]
 """Texts of addresses."""
 
+OUI = 8
+"""Characters of a hardware address that say who made it: its first three bytes (IEEE 802, 8.2.2)."""
+
 _AT_ONCE = 8192
-_NS_PER_US = 1000
+NS_PER_US = 1000
 _US_PER_MS = 1000
 _KINDS = {
     number << 8 | rank: (protocol, state_of(rank, protocol))
@@ -45,7 +48,7 @@ def _by_prober(records: list[Verdict], prober: NDArray[np.int64], names: Names) 
 
 
 def _records(piece: Outcomes, names: Names) -> list[Verdict]:
-    milliseconds = np.maximum(piece.rtt, 0) // _NS_PER_US / _US_PER_MS
+    milliseconds = np.maximum(piece.rtt, 0) // NS_PER_US / _US_PER_MS
     addresses = names(piece.address)
     columns = (
         addresses,
@@ -62,7 +65,7 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
         _iso(piece.time),
         piece.note.tolist(),
         piece.hint.tolist(),
-        _superseded(piece, names),
+        superseded(piece, names),
         *_macs(piece.mac),
     )
     return [
@@ -91,16 +94,20 @@ def _records(piece: Outcomes, names: Names) -> list[Verdict]:
 
 
 def _macs(numbers: NDArray[np.int64]) -> tuple[list[str | None], list[str | None]]:
-    """Texts of hardware addresses, and of their first three bytes (IEEE 802, 8.2.2)."""
-    nothing: list[str | None] = [None] * len(numbers)
+    """Texts of hardware addresses, and of their organisationally unique identifiers."""
+    macs: list[str | None] = [None] * len(numbers)
     rows = np.flatnonzero(numbers != ABSENT)
     if not len(rows):
-        return nothing, nothing
-    macs, ouis = nothing, nothing.copy()
-    for row, number in zip(rows.tolist(), numbers[rows].tolist(), strict=True):
-        macs[row] = text = number.to_bytes(6, "big").hex(":")
-        ouis[row] = text[:8]
+        return macs, macs
+    ouis = macs.copy()
+    for row, text in zip(rows.tolist(), mac_texts(numbers[rows]), strict=True):
+        macs[row], ouis[row] = text, text[:OUI]
     return macs, ouis
+
+
+def mac_texts(numbers: NDArray[np.int64]) -> list[str]:
+    """Hardware addresses as text, from their numbers."""
+    return [number.to_bytes(6, "big").hex(":") for number in numbers.tolist()]
 
 
 def _responders(piece: Outcomes, addresses: list[str], names: Names) -> list[str]:
@@ -115,7 +122,8 @@ def _responders(piece: Outcomes, addresses: list[str], names: Names) -> list[str
     return texts
 
 
-def _superseded(piece: Outcomes, names: Names) -> list[tuple[Superseded, ...] | None]:
+def superseded(piece: Outcomes, names: Names) -> list[tuple[Superseded, ...] | None]:
+    """What was known before of each outcome, as its record has it."""
     held: list[tuple[Superseded, ...] | None] = piece.superseded.tolist()
     rows = np.flatnonzero(piece.superseded != None).tolist()  # noqa: E711 - element by element
     steps = [(piece.protocol[row], *step) for row in rows for step in piece.superseded[row]]

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 import msgspec
 
 from scanner.contracts import Format
-from scanner.model import ProberVerdict, Service, Verdict
+from scanner.core.outcomes import Outcomes
+from scanner.core.records import Names
+from scanner.core.texts import Piece, lines
+from scanner.model import ProberVerdict, Service, Superseded, Verdict
 from scanner.reporters import encodable_service, pieces, write_all
+from scanner.reporters.columns import Cells, Cutter
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -33,6 +37,15 @@ class CsvReporter:
         self._write_header()
         for piece in pieces(verdicts):
             self._write_rows(map(_row, piece))
+
+    def write_outcomes(self, outcomes: Iterable[Outcomes], names: Names) -> None:
+        """As `contracts.ColumnReporter`. Raises OSError as the stream does."""
+        self._write_header()
+        # None of these cells can be a formula, and quotes are in the JSON alone.
+        cutter = Cutter(_quoted)
+        for piece in outcomes:
+            for count, fields in cutter.cut(piece, names):
+                write_all(self._stream, lines(_line(fields), count))
 
     def close(self) -> None:
         """Flush."""
@@ -58,6 +71,21 @@ def ghostport_reporters() -> tuple[Format, ...]:
     return (CSV,)
 
 
+def _line(fields: dict[str, Cells]) -> Iterator[Piece]:
+    """The pieces of the lines of some records."""
+    mark = b""
+    for cells in fields.values():
+        yield mark
+        yield from cells.between(b"", b"", b"")
+        mark = b","
+    yield b"\r\n"
+
+
+def _quoted(steps: tuple[Superseded, ...]) -> bytes:
+    """JSON in a cell (RFC 4180, 2)."""
+    return b'"' + msgspec.json.encode(steps).replace(b'"', b'""') + b'"' if steps else b"[]"
+
+
 def _row(verdict: Verdict) -> tuple[object, ...]:
     return (
         _cell(verdict.ip),
@@ -74,6 +102,8 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
         verdict.note,
         verdict.hint,
         None if verdict.superseded is None else msgspec.json.encode(verdict.superseded).decode(),
+        verdict.mac,
+        verdict.oui,
         _cell(verdict.prober) if isinstance(verdict, ProberVerdict) else None,
     )
 

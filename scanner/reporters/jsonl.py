@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 import msgspec
 
 from scanner.contracts import Format
+from scanner.core.outcomes import Outcomes
+from scanner.core.records import Names
+from scanner.core.texts import Piece, lines
 from scanner.model import Verdict
 from scanner.reporters import encodable_service, pieces, write_all
+from scanner.reporters.columns import Cells, Cutter
 
 
 class JsonlReporter:
@@ -23,10 +27,17 @@ class JsonlReporter:
         """Append records. Raises OSError as the stream does."""
         for piece in pieces(verdicts):
             try:
-                lines = self._encoder.encode_lines(piece)
+                text = self._encoder.encode_lines(piece)
             except UnicodeEncodeError:
-                lines = self._encoder.encode_lines([_encodable(verdict) for verdict in piece])
-            write_all(self._stream, lines)
+                text = self._encoder.encode_lines([_encodable(verdict) for verdict in piece])
+            write_all(self._stream, text)
+
+    def write_outcomes(self, outcomes: Iterable[Outcomes], names: Names) -> None:
+        """As `contracts.ColumnReporter`. Raises OSError as the stream does."""
+        cutter = Cutter(self._encoder.encode)
+        for piece in outcomes:
+            for count, fields in cutter.cut(piece, names):
+                write_all(self._stream, lines(_line(fields), count))
 
     def close(self) -> None:
         """Flush; the format has no end."""
@@ -44,6 +55,22 @@ JSONL = Format(
 def ghostport_reporters() -> tuple[Format, ...]:
     """As `scanner.plugins.hooks` asks."""
     return (JSONL,)
+
+
+def _line(fields: dict[str, Cells]) -> Iterator[Piece]:
+    """The pieces of the lines of some records."""
+    mark = b"{"
+    for name, cells in fields.items():
+        key = b'%s"%s":' % (mark, name.encode())
+        mark = b","
+        if name == "prober":
+            # Records that are not one prober's have no such key.
+            yield from cells.between(key + b'"', b'"', b"")
+        else:
+            quote = b'"' if cells.text else b""
+            yield key
+            yield from cells.between(quote, quote, b"null")
+    yield b"}\n"
 
 
 def _encodable(verdict: Verdict) -> Verdict:

@@ -34,6 +34,12 @@ BLOCK_STATUS_WORD = 2
 
 _NUM_PKTS_WORD = 3
 _FIRST_PKT_WORD = 4
+_BLK_LEN_WORD = 5
+
+_MAC_NET_WORD = 6
+_HEADER_ALIGNMENT = 8  # V3_ALIGNMENT
+_WORTH_A_SEARCH = 64
+"""Frames; fewer are followed as fast."""
 
 _TP_STATUS_VLAN_VALID = 1 << 4
 _TP_STATUS_VLAN_TPID_VALID = 1 << 6
@@ -83,33 +89,51 @@ class RingMemory:
         return restore_vlan_tags(frames, tagged, tpid.astype(np.uint16), tci.astype(np.uint16))
 
     def _headers(self, block: int) -> NDArray[np.int64]:
+        """Byte offsets of a block's frame headers, each `tp_next_offset` behind the one before.
+
+        That is a chain, but it is hardly ever followed link by link: where the headers are is guessed in
+        two ways, and the guess held against the links.
+        """
         word = block >> 2
         count = self.scalars[word + _NUM_PKTS_WORD]
         first = block + self.scalars[word + _FIRST_PKT_WORD]
-        return self._walk(first, count)
+        headers = self._in_step(first, count)
+        if len(headers) < count and count >= _WORTH_A_SEARCH:
+            end = min(block + self.scalars[word + _BLK_LEN_WORD], len(self.octets))
+            found = self._alike(first, end)
+            if len(found) == count and (found[:-1] + self.words[found[:-1] >> 2] == found[1:]).all():
+                return found
+        return self._followed(headers, count)
 
-    def _walk(self, first: int, count: int) -> NDArray[np.int64]:
-        """Byte offsets of `count` frame headers, each `tp_next_offset` behind the one before.
-
-        Replies of one kind are all of one length, so a constant stride is guessed and
-        verified first; from the first frame that breaks it on, the list is followed.
-        """
+    def _in_step(self, first: int, count: int) -> NDArray[np.int64]:
+        """Headers as far as all frames are of one length, as replies of one kind are: at least the first."""
         stride = self.scalars[first >> 2] if count else 0
         fitting = min(count, (len(self.octets) - first) // stride) if stride else min(count, 1)
         guess = first + stride * np.arange(fitting, dtype=np.int64)
         right = self.words[guess >> 2] == stride
         # Header i + 1 is where it was guessed when headers 0 to i all have that stride. The last
         # header of a block says 0, so `right` ends in False there and the guess is still whole.
-        run = fitting if right.all() else min(fitting, int(right.argmin()) + 1)
-        if run == count:
-            return guess
+        return guess if right.all() else guess[: int(right.argmin()) + 1]
+
+    def _alike(self, first: int, end: int) -> NDArray[np.int64]:
+        """Places that look like headers: `tp_mac` and `tp_net` are the same in all of a link.
+
+        So may a payload, by chance or somebody's wit; then the chain does not close.
+        """
+        alike = self.words[(first >> 2) + _MAC_NET_WORD : end >> 2 : 2]
+        return np.flatnonzero(alike == alike[:1]) * _HEADER_ALIGNMENT + first
+
+    def _followed(self, headers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """All headers, of which the first ones are known."""
+        if len(headers) == count:
+            return headers
         scalars = self.scalars
-        word = int(guess[run - 1]) >> 2
+        word = int(headers[-1]) >> 2
         rest = []
-        for _ in range(count - run):
+        for _ in range(count - len(headers)):
             word += scalars[word] >> 2
             rest.append(word)
-        return np.concatenate((guess[:run], np.array(rest, dtype=np.int64) << 2))
+        return np.concatenate((headers, np.array(rest, dtype=np.int64) << 2))
 
 
 def no_frames(link_type: int) -> Frames:

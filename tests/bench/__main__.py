@@ -2,7 +2,8 @@
 
     python -m tests.bench [CASE ...]
 
-BENCH_RUNS: rounds (5). What was measured goes to out/bench.json as well.
+BENCH_RUNS: rounds (5). BENCH_LAB: the name of the lab that is built and removed (bench).
+What was measured goes to out/bench.json as well.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def main(names: list[str]) -> int:
 
 def run(cases: list[Case], rounds: int) -> list[Contest]:
     """All cases, on a lab that is there as long."""
-    with tempfile.TemporaryDirectory() as scratch, Lab("full", "bench") as lab:
+    with tempfile.TemporaryDirectory() as scratch, Lab("full", os.environ.get("BENCH_LAB", "bench")) as lab:
 
         @functools.cache
         def truth(protocol: Protocol) -> Truth:

@@ -202,7 +202,7 @@ def test_no_draft_is_left_when_the_program_is_interrupted(ghostport, tmp_path, m
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scanner.cli.output.JsonlReporter.write", interrupted)
+    monkeypatch.setattr("scanner.cli.output.JsonlReporter.write_outcomes", interrupted)
 
     assert ghostport(*SWEEP, "-o", tmp_path / "out").code == 130
     assert list(Path(tmp_path).iterdir()) == []

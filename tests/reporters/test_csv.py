@@ -47,8 +47,9 @@ def test_a_header_and_a_record_a_line_with_absent_facts_empty():
     assert report([full], [verdict(state=State.FILTERED, reason=Reason.NO_RESPONSE, tries=3)]) == (
         HEADER
         + b"10.50.0.1,tcp,401,open,syn-ack,64,0.25,10.50.0.1,1,2024-01-01T00:00:00Z,"
-        + b'"{""name"":""nut"",""product"":null,""version"":null,""confidence"":1,""evidence"":""""}",,,,\r\n'
-        + b"10.50.0.1,tcp,401,filtered,no-response,,,,3,,,,,,\r\n"
+        + b'"{""name"":""nut"",""product"":null,""version"":null,""confidence"":1,""evidence"":""""}"'
+        + b",,,,,,\r\n"
+        + b"10.50.0.1,tcp,401,filtered,no-response,,,,3,,,,,,,,\r\n"
     )
 
 
@@ -68,7 +69,7 @@ def test_a_cell_that_could_be_a_formula_is_defused(start):
 def test_whatever_a_service_says_is_json_in_one_cell(name, product):
     text = report([verdict(service=Service(name=name, product=product, confidence=0.5))]).decode()
     [_, row] = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert len(row) == 15
+    assert len(row) == 17
     assert json.loads(row[10]) == {
         "name": name, "product": product, "version": None, "confidence": 0.5, "evidence": "",
     }  # fmt: skip

@@ -106,6 +106,22 @@ def test_frames_of_any_lengths_are_found(lengths: list[list[int]]) -> None:
     assert read(frames) == [item.frame for part in some for item in part]
 
 
+def signature(memory: RingMemory) -> bytes:
+    """What all headers of these blocks have in common."""
+    first = 48
+    return memory.octets[first + 24 : first + 28].tobytes()
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_many_frames_of_mixed_lengths_are_found_whatever_is_in_them(forged: bool) -> None:
+    lengths = [60 + 13 * (number * number % 7) for number in range(80)]
+    payload = signature(ring([Given(frame(1))])) * 8 if forged else b""
+    some = [Given((payload + frame(n, length))[:length]) for n, length in enumerate(lengths)]
+    memory = ring([], some)
+    assert (memory.octets.tobytes().count(signature(ring(some))) > len(some)) is forged
+    assert read(memory.frames([BLOCK_SIZE], link_type=1)) == [item.frame for item in some]
+
+
 @pytest.mark.parametrize("run", [1, 2, 30])
 def test_a_stride_that_breaks_is_followed(run: int) -> None:
     some = [Given(frame(1, 60))] * run + [Given(frame(2, 200))] + [Given(frame(3, 60))] * 20
