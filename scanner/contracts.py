@@ -176,6 +176,9 @@ class Network(Protocol):
     def zone(self, interface: str) -> int:
         """The number of an interface, from 1. Raises UsageError where there is none of that name."""
 
+    def interface(self, zone: int) -> str:
+        """The name of the interface that has a number."""
+
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of the links this host is on."""
 

@@ -7,6 +7,7 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from scanner.contracts import Hop, Network, Probe, Sources
@@ -171,7 +172,7 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
     # Before routes are asked for: more targets than can have a number have too many of those as well.
     AddressBook(hosts.ipv6)
     routes = network.routes(hosts, request.interface, request.sources)
-    zones = {network.zone(hop.interface): hop.interface for hop, _ in routes if hop is not None}
+    zones = _zones(routes, network)
     book = AddressBook(hosts.ipv6, zones, forgetful=True)
     paths = []
     no_route = AddressSet.empty()
@@ -179,7 +180,7 @@ def make_plan(request: Request, network: Network, scope: Scope) -> SweepPlan:
         if hop is None:
             no_route |= book.numbers(reached)
             continue
-        zone = network.zone(hop.interface)
+        zone = _zone(hop, reached, network)
         source = in_zone(hop.source, zone) if hop.version == 6 else hop.source
         paths.append(
             Path(_by_wire(hop, request), book.numbers(reached), book.number(hop.version, source), zone)
@@ -208,6 +209,19 @@ def _by_wire(hop: Hop, request: Request) -> Hop:
     if request.no_arp or request.wire is WireKind.RAW:
         hop = replace(hop, mac=None)
     return replace(hop, wire=request.wire)
+
+
+def _zone(hop: Hop, targets: Hosts, network: Network) -> int:
+    """The zone of a path: its interface; for link-local addresses of our own, seen on loopback, their own."""
+    return max((zone_number(first) for first, _ in targets.ipv6.ranges), default=0) or network.zone(
+        hop.interface
+    )
+
+
+def _zones(routes: Iterable[tuple[Hop | None, Hosts]], network: Network) -> dict[int, str]:
+    """Names of the interfaces that are zones."""
+    numbers = {_zone(hop, reached, network) for hop, reached in routes if hop is not None}
+    return {number: network.interface(number) for number in sorted(numbers)}
 
 
 def _on_their_links(targets: Hosts, request: Request, network: Network) -> Hosts:

@@ -44,6 +44,8 @@ GHOST_PORT = 401
 """What is asked about where nobody says otherwise."""
 
 _PORTS = 1 << 16
+_MOST_SOURCES = 1 << 16
+"""IPv6 addresses that a sweep may have left from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class _Reader:
         # Whom sweeps asked is known before any capture is read.
         plans = [plan for path in paths if (plan := _known_plan(path)) is not None]
         known = functools.reduce(operator.or_, (plan.hosts(plan.targets).ipv6 for plan in plans), Ipv6Set())
-        zones = {zone: name for plan in plans for name, zone in plan.zones.items()}
+        zones = {zone: name for plan in plans for name, zone in plan.zones.items() if name not in plan.lent}
         self._book = AddressBook(known, zones)
         self._scratch = ScratchFile()
         self._traffic: list[_Traffic] = []
@@ -334,8 +336,10 @@ def _ports_of_plan(plan: Plan | None) -> NDArray[np.bool_]:
 
 def _key(plan: Plan, book: AddressBook) -> CookieKey:
     hosts = plan.hosts(plan.sources)
-    six = [book.number(6, first) for first, _ in hosts.ipv6.ranges]
-    sources = hosts.ipv4 | AddressSet.from_addresses(np.array(six, dtype=np.uint32))
+    if hosts.ipv6.size > _MOST_SOURCES:
+        msg = f"a plan names {hosts.ipv6.size} sources, more than {_MOST_SOURCES}; it is damaged"
+        raise CaptureError(msg)
+    sources = hosts.ipv4 | AddressSet.from_addresses(book.ipv6(*hosts.ipv6.at(np.arange(hosts.ipv6.size))))
     return CookieKey(bytes.fromhex(plan.key), sources, most_tries(plan.retries + 1) + MOST_PASSES, book)
 
 

@@ -74,6 +74,12 @@ class Recording:
 
         plan, request = self._plan, self._plan.request
         on_link = (path.addresses for path in plan.paths if path.hop.on_link and path.hop.mac is not None)
+        zones: dict[str, int] = {}
+        if plan.has_ipv6:
+            zones = {name: zone for zone, name in plan.zones.items()}
+            for path in plan.paths:
+                # As the engine has it: loopback, of number 1, lends itself to the others.
+                zones[path.hop.interface] = max(path.zone, zones.get(path.hop.interface, 0))
         write_plan(
             self._path,
             Plan(
@@ -95,7 +101,8 @@ class Recording:
                 resolved=course.resolved,
                 complete=course.complete,
                 interfaces=sorted({path.hop.interface for path in plan.paths}),
-                zones={name: zone for zone, name in plan.zones.items()} if plan.has_ipv6 else {},
+                zones=zones,
+                lent=sorted(name for name, zone in zones.items() if plan.zones[zone] != name),
             ),
         )
 

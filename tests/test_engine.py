@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Frames, Sent, Sources, Wire
+from scanner.contracts import Batch, Frames, Sent, Sources, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.lane import Lane
 from scanner.core.pacing import TokenBucket
+from scanner.core.rate import START_RATE, RateController
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.transport import TransportFlows
+from scanner.core.witness import Witness
 from scanner.engine import BATCH, Engine, Flight, Heard
 from scanner.gate import Gate
 from scanner.model import ScopeRefused, WireError
@@ -300,3 +302,87 @@ def test_frames_that_cannot_be_read_are_counted():
     list(running.run([flight(wire, "10.0.0.0/28")]))
 
     assert running.traffic.unread == {"malformed IPv4 header": 16}
+
+
+# --- the rate ---------------------------------------------------------------------------------
+
+
+def adapting(place: SimulatedNetwork, controller: RateController) -> Engine:
+    gate = Gate(Scope.private(), Hosts())
+    return Engine(gate=gate, clock=place.clock, bucket=TokenBucket(controller.rate), rate=controller)
+
+
+def watched(wire: Wire, targets: str, controller: RateController, *, attempts: int = 1) -> Flight:
+    """A flight whose answers the controller hears of."""
+    addresses = AddressSet.from_cidrs([targets])
+    flows = TransportFlows(
+        template=template_of(TCP_SYN, 401), protocol=6, source=SOURCE, addresses=addresses, ports=(401,),
+        key=bytes(16), capacity=min(BATCH, addresses.size),
+    )  # fmt: skip
+    witness = Witness(controller)
+    lane = Lane(flows, seed=1, attempts=attempts, round_trip=RoundTrip(1.0), witness=witness)
+    return Flight(lane, wire, next_hops=HOP)
+
+
+def wide(conditions: Conditions | None = None, room: int | None = None) -> SimulatedNetwork:
+    place = SimulatedNetwork(conditions=conditions, gateway="10.9.0.1", room=room)
+    place.place("10.0.0.0/19", closed_port())
+    return place
+
+
+def test_where_all_answer_the_rate_grows():
+    place, controller = wide(), RateController()
+
+    list(adapting(place, controller).run([watched(wire_of(place), "10.0.0.0/19", controller, attempts=3)]))
+
+    assert controller.rate >= 4 * START_RATE
+    assert controller.peak > START_RATE
+    assert (controller.loss, controller.cuts) == (0, 0)
+    assert place.clock.steady() < 0.6 * 8192 / START_RATE
+
+
+def test_what_the_road_loses_is_known_and_healed():
+    place, controller = wide(Conditions(probe_loss=0.2, reply_loss=0.2)), RateController()
+    asked = watched(wire_of(place), "10.0.0.0/19", controller, attempts=12)
+
+    list(adapting(place, controller).run([asked]))
+
+    assert controller.loss == pytest.approx(0.36, abs=0.02)
+    assert (states(asked) == Rank.CLOSED).all()
+    assert place.clock.steady() < 25
+
+
+def test_frames_that_the_kernel_drops_halve_the_rate():
+    place, controller = wide(), RateController()
+    wire = wire_of(place)
+    real = wire.statistics
+
+    def statistics() -> WireStatistics:
+        counted = real()
+        return WireStatistics(received=counted.received, receive_dropped=counted.received // 2)
+
+    wire.statistics = statistics  # type: ignore[method-assign]
+
+    list(adapting(place, controller).run([watched(wire, "10.0.0.0/19", controller, attempts=2)]))
+
+    assert controller.cuts > 1
+    assert controller.rate < START_RATE
+
+
+def test_a_device_without_room_sets_the_rate():
+    place, controller = wide(room=20), RateController()
+    asked = watched(wire_of(place), "10.0.0.0/19", controller, attempts=2)
+
+    list(adapting(place, controller).run([asked]))
+
+    assert controller.cuts == 0
+    assert (states(asked) != Rank.UNANSWERED).all()
+
+
+def test_neighbours_are_asked_at_the_rate_of_the_start():
+    """Nothing is known of loss while there are no lanes of ports."""
+    place, controller = network(), RateController()
+
+    list(adapting(place, controller).run([flight(wire_of(place), "10.0.1.0/24", attempts=2)]))
+
+    assert controller.rate == START_RATE

@@ -54,6 +54,9 @@ class Routed:
     def zone(self, interface: str) -> int:
         return {"lo": 1, "eth0": 2, "eth1": 3}[interface]
 
+    def interface(self, zone: int) -> str:
+        return {1: "lo", 2: "eth0", 3: "eth1"}[zone]
+
     def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
         return {}
 
@@ -207,7 +210,7 @@ def test_a_request_that_cannot_be_is_refused(words, complaint):
 def test_a_request_has_sane_defaults():
     made = request("10.0.0.1")
 
-    assert (made.rate, made.retries, made.wait) == (10_000.0, 2, 1.0)
+    assert (made.rate, made.max_rate, made.retries, made.wait) == (None, math.inf, 2, 1.0)
     assert made.protocols == (Protocol.TCP, Protocol.UDP)
     assert request("10.0.0.1", rate=math.inf).rate == math.inf
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import IO
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from scanner import Protocol, Reason, ScopeRefused, State, Sweep, UsageError, WireError, read_capture, sweep
 from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop, Sources
@@ -21,6 +24,8 @@ from scanner.core.targets import parse_targets
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
     Behaviour,
+    Probe,
+    Reply,
     by_port,
     closed_port,
     forged_reset,
@@ -639,3 +644,113 @@ def test_where_nothing_gets_lost_nobody_is_asked_more_often(retries):
     targets = ["10.0.0.0/22", "10.0.4.0/28"]
     result = sweep(targets, protocols=["tcp"], retries=retries, rate=float("inf"), network=network).result()
     assert {verdict.tries for verdict in result} == {1, retries + 1}
+
+
+# --- limits a host ----------------------------------------------------------------------------
+
+
+def limited(place: SimulatedNetwork, burst: int = 6, interval: float = 1.0) -> Behaviour:
+    """All ports closed; of ICMP errors, a burst, and then one each interval, as Linux has it (a host)."""
+    tokens: dict[int, tuple[float, float]] = {}
+    refuse = closed_port()
+
+    def behave(probe: Probe) -> Sequence[Reply]:
+        now = place.clock.steady()
+        had, since = tokens.get(probe.destination, (burst * interval, now))
+        have = min(burst * interval, had + now - since)
+        allowed = have >= interval
+        tokens[probe.destination] = (have - interval * allowed, now)
+        return refuse(probe) if allowed or probe.protocol == 6 else ()
+
+    return behave
+
+
+def test_a_limit_on_icmp_errors_makes_no_port_look_open(tmp_path):
+    place = SimulatedNetwork(gateway=GATEWAY)
+    place.place("10.0.0.0/30", limited(place))
+    place.place("10.0.0.4/30", silent())
+    place.place("10.0.0.8/29", by_port({401: open_port(b"hello")}))
+    capture = tmp_path / "x.pcap"
+    planned = sweep("10.0.0.0/28", ports="53,161,401-418", protocols=["udp"], network=place, evidence=capture)
+
+    result = planned.result()
+
+    states = {(v.ip, v.port): v.state for v in result}
+    assert {states[f"10.0.0.{host}", port] for host in range(4) for port in (53, 161, *range(401, 419))} == {
+        State.CLOSED
+    }
+    assert {states[f"10.0.0.{host}", 402] for host in range(4, 8)} == {State.OPEN_FILTERED}
+    assert {states[f"10.0.0.{host}", 401] for host in range(8, 16)} == {State.OPEN}
+    assert 10 < place.clock.steady() < 20, "about a second for each port beyond the first six"
+    assert lines(read_capture(capture)) == lines(result)
+
+
+def test_of_hosts_that_are_silent_or_asked_one_port_nothing_more_is_asked():
+    place = SimulatedNetwork(gateway=GATEWAY)
+    place.place("10.0.0.0/28", silent())
+    place.place("10.0.0.5", closed_port())
+
+    sweep("10.0.0.0/28", protocols=["udp"], network=place, wait=0.5).result()
+    assert place.clock.steady() < 2.0
+
+    begun = place.clock.steady()
+    sweep("10.0.0.0/28", ports="401-403", protocols=["tcp"], network=place, wait=0.5).result()
+    assert place.clock.steady() - begun < 2.0
+
+
+def test_a_firewall_that_drops_is_not_waited_for_for_ever():
+    place = SimulatedNetwork(gateway=GATEWAY)
+    place.place("10.0.0.1", by_port({400: closed_port()}, otherwise=silent()))
+
+    result = sweep("10.0.0.1", ports="400-599", protocols=["udp"], network=place).result()
+
+    assert {v.state for v in result if v.port != 400} == {State.OPEN_FILTERED}
+    assert place.clock.steady() < 30
+
+
+def test_stopped_among_the_stragglers_it_is_incomplete():
+    place = SimulatedNetwork(gateway=GATEWAY)
+    place.place("10.0.0.1", limited(place))
+    planned = sweep("10.0.0.1", ports="401-420", protocols=["udp"], network=place)
+    seen: list[Progress] = []
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.answered >= 12:
+            planned.stop()
+
+    planned.watch = watch
+    result = planned.result()
+
+    assert not result.complete
+    assert 12 <= len(list(result)) < 20
+    assert result.unfinished == 20 - len(list(result))
+    assert all(0 <= progress.fraction <= 1 for progress in seen)
+
+
+@pytest.mark.parametrize("rate", ["auto", float("inf")])
+def test_no_host_gets_more_than_its_share(rate):
+    place = SimulatedNetwork(gateway=GATEWAY)
+    place.place("10.0.0.0/29", closed_port())
+    place.place("10.0.0.3", silent())
+    times: dict[int, list[float]] = {}
+    carried = place.carry
+
+    def carry(packets: NDArray[np.uint8], ethertype: int, moment: int):
+        if ethertype == ETHERTYPE_IPV4:
+            for packet in packets:
+                times.setdefault(int(packet[19]), []).append(moment / 1e9)
+        return carried(packets, ethertype, moment)
+
+    place.carry = carry  # type: ignore[method-assign]
+
+    sweep("10.0.0.0/29", ports="400-429", network=place, rate=rate, max_per_host=100.0).result()
+
+    assert {host: len(sent) for host, sent in times.items() if host != 3} == dict.fromkeys(
+        [0, 1, 2, 4, 5, 6, 7], 60
+    )
+    assert len(times[3]) == 180
+    for sent in times.values():
+        for first, begin in enumerate(sent):
+            for last in range(first, len(sent)):
+                assert last - first + 1 <= 100.0 * (sent[last] - begin) + 2 + 1e-3

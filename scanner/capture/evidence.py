@@ -133,6 +133,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     complete: whether the sweep came to its end.
     interfaces: names of the interfaces that probes left by.
     zones: their numbers, by which link-local addresses are told apart and put in order.
+    lent: those of them that have another's number: link-local addresses of our own, seen on loopback.
     """
 
     format: str = PLAN_FORMAT
@@ -155,6 +156,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = False
     interfaces: list[str] = []
     zones: dict[str, Zone] = {}
+    lent: list[str] = []
 
     def hosts(self, texts: Iterable[str]) -> Hosts:
         """The addresses that some of its texts name. Raises UsageError for what is none."""

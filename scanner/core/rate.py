@@ -65,6 +65,9 @@ _MOST_OWN_LOSS = 0.5
 _AHEAD = 4
 """Times as high as what is proven to get through the rate may double: proof comes a time-out late."""
 
+_A_LITTLE = 1.5
+"""Likewise, by steps."""
+
 _CLEAN = 0.9
 
 _STEPS = 16
@@ -214,7 +217,7 @@ class RateController:
             now: seconds on the steady clock.
             wall: the same moment in ns on the wall clock.
             counters: of all wires, since the beginning.
-            asked_again: for try 0, 1, …, the moment (steady) up to which all who were asked have answered,
+            asked_again: for try 0, 1, …, the moment (steady) before which all who were asked have answered,
                 or have been asked again; infinity where there is nobody left to ask, minus infinity for the
                 last try. `JUDGED_TRIES` of them.
         """
@@ -265,8 +268,8 @@ class RateController:
             self.rate = max(self._least, min(self.rate, carried))
             self._doubling, self._step = False, self.rate / _STEPS
         elif self._trial is None and carried >= _USED * epoch.rate:
-            raised = min(2 * self.rate, _AHEAD * self._proven) if self._doubling else self.rate + self._step
-            self.rate = min(self._most, max(self.rate, raised))
+            raised, ahead = (2 * self.rate, _AHEAD) if self._doubling else (self.rate + self._step, _A_LITTLE)
+            self.rate = min(self._most, max(self.rate, min(raised, ahead * self._proven)))
         self._open(now, wall)
 
     # --- judgement --------------------------------------------------------------------------------
@@ -306,6 +309,7 @@ class RateController:
             self._trial = None
             self.own_loss = min(_MOST_OWN_LOSS, 1.0 - after.through + after.deviation)
             self.rate, self._doubling = max(self.rate, trial.before), trial.doubling
+            self._proven = 2 * self.rate / _AHEAD
             self.cuts -= 1
             self._open(now, wall)
 
@@ -317,6 +321,7 @@ class RateController:
         """Go on at half the rate of an epoch; what was sent before counts no more."""
         lossy = min(self.rate, self._epochs[number - self._first].rate)
         self.rate = max(self._least, lossy / 2)
+        self._proven = min(self._proven, self.rate / _A_LITTLE)
         self._doubling, self._step = False, lossy / _STEPS
         self.cuts += 1
         self._open(now, wall)

@@ -177,9 +177,9 @@ class Schedule:
         return times
 
     def asked_again(self, attempt: int) -> float:
-        """The moment (steady) up to which all who were asked for try k have answered or been asked again.
+        """The moment (steady) before which all who were asked for try k have answered or been asked again.
 
-        Minus infinity where none has, as for the last try; infinity where all have.
+        Minus infinity for the last try, after which none are; infinity where all have.
         """
         if not self._ledger.unanswered:
             return float("inf")

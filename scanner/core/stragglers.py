@@ -6,9 +6,11 @@ asked quickly, fourteen look silent. A host that has called one of its ports clo
 is therefore asked those again when the rounds of all lanes are over: one a second, so that every
 error that is due can be sent. All such hosts are asked side by side. nmap slows down likewise.
 
-What it takes is bounded. Each host is asked all its silent ports once; again only if an answer came of that;
-and it is left alone once so many in a row stayed silent (`MOST_SILENT`), as they do behind a firewall that
-drops. So a host costs about a second for each port that turns out closed, and at most some 20 seconds more.
+What it takes is bounded. Each host is asked all its silent ports once; again only if answers came of that,
+and then until it was asked all of them `QUIET_PASSES` times for nothing, for errors get lost, too, and some
+limits are slower. It is left alone as soon as `MOST_SILENT` in a row stayed silent, as they do behind a
+firewall that drops. So a host costs about a second for each port that turns out closed, and some 20 seconds
+more at most.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ PACE = 1.02
 
 MOST_SILENT = 20
 """Probes in a row that stay silent, before a host is taken to have nothing more to say."""
+
+QUIET_PASSES = 3
+"""Times that a host which has answered is asked for nothing."""
 
 MOST_PASSES = 8
 """Times that a port is asked in this way."""
@@ -55,14 +60,17 @@ class Stragglers:
         self._lane, self._task = lane[order], task[order]
         _, begin, count = np.unique(host[order], return_index=True, return_counts=True)
         # Host h asks its ports from `begin[h]` up to `end[h]`, and stands at `at[h]`. When `due` is infinite,
-        # it is over. In this pass, `told` says whether anything was answered; `passes` are over.
+        # it is over. `told` says whether anything was answered in this pass, `limited` in any; `passes` are
+        # over, the last `quiet` of them without an answer.
         self._begin: NDArray[np.int64] = begin.astype(np.int64)
         self._end: NDArray[np.int64] = self._begin + count
         self._at: NDArray[np.int64] = self._begin.copy()
         self._due: NDArray[np.float64] = np.full(len(begin), -np.inf)
         self._asked: NDArray[np.bool_] = np.zeros(len(begin), dtype=np.bool_)
         self._told: NDArray[np.bool_] = np.zeros(len(begin), dtype=np.bool_)
+        self._limited: NDArray[np.bool_] = np.zeros(len(begin), dtype=np.bool_)
         self._silent: NDArray[np.int64] = np.zeros(len(begin), dtype=np.int64)
+        self._quiet: NDArray[np.int64] = np.zeros(len(begin), dtype=np.int64)
         self._passes: NDArray[np.int64] = np.zeros(len(begin), dtype=np.int64)
 
     def __len__(self) -> int:
@@ -109,7 +117,10 @@ class Stragglers:
         self._skip_answered(hosts)
         ended = hosts[self._at[hosts] >= self._end[hosts]]
         self._passes[ended] += 1
-        again = ended[self._told[ended] & (self._passes[ended] < MOST_PASSES)]
+        self._limited[ended] |= self._told[ended]
+        self._quiet[ended] = np.where(self._told[ended], 0, self._quiet[ended] + 1)
+        worth = self._limited[ended] & (self._quiet[ended] < QUIET_PASSES)
+        again = ended[worth & (self._passes[ended] < MOST_PASSES)]
         self._at[again] = self._begin[again]
         self._told[again] = False
         self._skip_answered(again)

@@ -47,7 +47,7 @@ class LinuxNetwork:
         for first, last in targets.ipv6.ranges:
             by_zone.setdefault(zone_number(first), []).append((without_zone(first), without_zone(last)))
         for zone, ranges in by_zone.items():
-            way = socket.if_indextoname(zone) if zone else interface
+            way = self.interface(zone) if zone else interface
             for hop, reached in plan_routes(ranges, 6, way, sources.ipv6, self._run):
                 ours = ((in_zone(first, zone), in_zone(last, zone)) for first, last in reached)
                 found.append((hop, Hosts(ipv6=Ipv6Set.of(ours))))
@@ -61,6 +61,10 @@ class LinuxNetwork:
             names = ", ".join(sorted(name for _, name in socket.if_nameindex()))
             msg = f"there is no interface {interface!r}; there are: {names}"
             raise UsageError(msg) from None
+
+    def interface(self, zone: int) -> str:
+        """The name of the interface that has an index."""
+        return socket.if_indextoname(zone)
 
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of this host's own links."""

@@ -137,6 +137,10 @@ class SimulatedNetwork:
             raise UsageError(f"there is no interface {interface!r}; there are: {INTERFACE}")
         return 1
 
+    def interface(self, zone: int) -> str:
+        """That of the one interface there is."""
+        return INTERFACE
+
     def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
         """None is known: ARP is asked."""
         return {}

@@ -30,7 +30,8 @@ def test_defaults():
     assert made.targets == parse_targets(["10.0.0.0/30"])
     assert not made.excluded
     assert (made.ports, made.protocols) == ((401,), (Protocol.TCP, Protocol.UDP))
-    assert (made.rate, made.retries, made.wait) == (10_000, 2, 1)
+    assert (made.rate, made.max_rate, made.max_per_host) == (None, math.inf, None)
+    assert (made.retries, made.wait) == (2, 1)
     assert (made.interface, made.sources) == (None, Sources())
     assert (made.wire, made.no_arp) == (WireKind.AUTO, False)
 
@@ -57,9 +58,17 @@ def test_protocols(words, protocols):
     assert " ".join(request("10.0.0.1", *words).protocols) == protocols
 
 
-@pytest.mark.parametrize(("word", "rate"), [("max", math.inf), ("inf", math.inf), ("1", 1.0), ("0.5", 0.5)])
+@pytest.mark.parametrize(
+    ("word", "rate"), [("auto", None), ("max", math.inf), ("inf", math.inf), ("1", 1.0), ("0.5", 0.5)]
+)
 def test_rates(word, rate):
     assert request("10.0.0.1", "--rate", word).rate == rate
+
+
+def test_limits_of_the_rate():
+    made = request("10.0.0.1", "--max-rate", "5e4", "--max-per-host", "0.5")
+
+    assert (made.max_rate, made.max_per_host) == (50_000, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +100,12 @@ def test_targets_from_files(tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--rate", "fast"], "--rate 'fast': a number is wanted, or max"),
+        (["--rate", "fast"], "--rate 'fast': a number is wanted, or auto or max"),
         (["--rate", "nan"], "--rate 'nan'"),
         (["--rate", "0"], "--rate 0"),
+        (["--max-rate", "fast"], "--max-rate 'fast': a number is wanted"),
+        (["--max-rate", "0"], "--max-rate 0: packets a second must be more than 0"),
+        (["--max-per-host", "-1"], "--max-per-host -1: packets a second must be more than 0"),
         (["--wait", "x"], "--wait 'x': a number is wanted"),
         (["--wait", ""], "--wait ''"),
         (["--wait", "-1"], "--wait -1"),

@@ -16,7 +16,8 @@ def test_what_is_not_said_has_its_default():
 
     assert said == {
         "command": "sweep", "targets": ["10.0.0.1"], "targets_file": [], "ports": "401", "tcp": False,
-        "udp": False, "exclude": [], "exclude_file": [], "rate": "10000", "retries": "2", "wait": "1",
+        "udp": False, "exclude": [], "exclude_file": [], "rate": "auto", "max_rate": None,
+        "max_per_host": None, "retries": "2", "wait": "1",
         "interface": None, "source_ip": None, "wire": "auto", "no_arp": False, "seed": None,
         "dry_run": False, "format": None, "output": None,
         "show": None, "quiet": False, "verbose": False, "evidence": None,

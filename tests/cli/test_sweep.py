@@ -26,7 +26,7 @@ def test_a_sweep_for_people(ghostport):
 
     assert (ran.code, ran.err) == (0, "")
     said = ran.out.splitlines()
-    assert said[0] == "sweeping 10.0.0.0/27 (32 addresses): tcp 401, udp 401; 10000 packets/s, 2 retries"
+    assert said[0] == "sweeping 10.0.0.0/27 (32 addresses): tcp 401, udp 401; auto rate, 2 retries"
     assert said[1].split() == ["ADDRESS", "PORT", "STATE", "REASON", "RTT", "TTL", "RESPONDER", "SERVICE"]
     assert len(said) == 1 + 1 + 2 * 28 + 2 + 1
     assert said[-3] == (

@@ -51,7 +51,7 @@ def test_what_is_left_out_is_said():
     made = plan("10.0.0.1", skipped="10.0.0.0,255", no_route="172.16.0.0/30", protocols=(Protocol.TCP,))
 
     assert list(telling.about_sweep(made, verbose=True)) == [
-        "sweeping 10.0.0.1, 172.16.0.0/30 (5 addresses): tcp 401; 10000 packets/s, 2 retries",
+        "sweeping 10.0.0.1, 172.16.0.0/30 (5 addresses): tcp 401; auto rate, 2 retries",
         "not probed: 10.0.0.0, 10.0.0.255 (2 addresses): "
         "network or broadcast addresses of this host's own links",
         "down, no route: 172.16.0.0/30 (4 addresses)",
@@ -94,6 +94,13 @@ def test_of_many_ranges_the_first_are_named():
         ({"rate": 1.0}, "time: 9 min if all answered at once; 26 min if nothing did"),
         ({"rate": 0.01}, "time: 14.2 h if all answered at once; 42.7 h if nothing did"),
         ({"rate": float("inf")}, "time: as fast as the kernel carries, and the waiting for replies"),
+        (
+            {"rate": float("inf"), "max_rate": 100.0},
+            "time: 5.1 s if all answered at once; 15.4 s if nothing did",
+        ),
+        ({}, "time: at most 0.1 s if all answered at once; 3.0 s if nothing did"),
+        ({"max_rate": 100.0}, "time: at most 5.1 s if all answered at once; 15.4 s if nothing did"),
+        ({"max_per_host": 0.5}, "time: at most 4.0 s if all answered at once; 12.0 s if nothing did"),
     ],
 )
 def test_a_dry_run_says_how_much_and_how_long(more, time):
@@ -104,9 +111,47 @@ def test_a_dry_run_says_how_much_and_how_long(more, time):
     ]
 
 
-def about_result(*, targets=2, verbose=False, forged=0, unread=None, **statistics) -> list[str]:
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "auto rate"),
+        ({"max_rate": 50_000.0}, "auto rate up to 50000 packets/s"),
+        ({"rate": 500.0}, "500 packets/s"),
+        ({"rate": 500.0, "max_rate": 50.0, "max_per_host": 2.0}, "50 packets/s, 2 to one host"),
+        ({"rate": float("inf"), "ports": tuple(range(1, 200))}, "full rate"),
+        ({"ports": tuple(range(1, 200))}, "auto rate, 5000 to one host"),
+    ],
+)
+def test_the_rate_in_words(more, said):
+    [line] = telling.about_sweep(plan("10.0.0.1", **more), verbose=False)
+    assert line.endswith(f"; {said}, 2 retries")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({}, "rate: up to 10 000 packets/s, no loss seen"),
+        ({"peak": 123_456.7}, "rate: up to 123 457 packets/s, no loss seen"),
+        ({"peak": 5_000.2, "loss": 0.1234}, "rate: up to 5 000 packets/s, 12.3 % of tries lost"),
+        (
+            {"peak": 5_000.2, "loss": 0.5, "cuts": 3},
+            "rate: up to 5 000 packets/s, 50.0 % of tries lost, halved 3 times",
+        ),
+    ],
+)
+def test_how_fast_it_went(how, said):
+    rate = SimpleNamespace(**{"rate": 10_000.0, "peak": 0.0, "loss": 0.0, "cuts": 0, **how})
+
+    assert about_result(verbose=True, rate=rate)[1] == said
+    assert said not in about_result(rate=rate)
+
+
+def about_result(*, targets=2, verbose=False, forged=0, unread=None, rate=None, **statistics) -> list[str]:
     swept = SimpleNamespace(
-        targets=targets, statistics=WireStatistics(**statistics), unread=Counter(unread or {})
+        targets=targets,
+        statistics=WireStatistics(**statistics),
+        unread=Counter(unread or {}),
+        rate=rate,
     )
     result = SimpleNamespace(forged=forged)
     return list(telling.about_result(swept, result, 1.234, verbose=verbose))  # type: ignore[arg-type]

@@ -138,3 +138,40 @@ def test_a_clock_that_steps_back_earns_nothing() -> None:
     assert bucket.available(5.0) == 0
     assert bucket.available(10.0) == 0
     assert bucket.available(10.005) == 5
+
+
+@given(rates, rates, starts, st.floats(0, 0.1))
+def test_a_rate_that_changes_holds_from_then_on(before: float, after: float, now: float, wait: float) -> None:
+    bucket = TokenBucket(before)
+    bucket.take(bucket.available(now))
+    now += wait
+    bucket.change(after, now)
+    begin, sent = now, 0
+    for _ in range(50):
+        count = bucket.available(now)
+        bucket.take(count)
+        sent += count
+        now = bucket.due(now)
+    elapsed = now - begin
+    assert sent <= after * elapsed + burst(after) + 1
+    assert sent >= after * elapsed * 0.97 - 1
+
+
+def test_what_was_earned_stays_up_to_a_burst_of_the_new_rate() -> None:
+    bucket = TokenBucket(1000)
+    bucket.take(bucket.available(0.0))
+    bucket.change(10_000, 0.010)
+    assert bucket.available(0.010) == 0, "ten were earned at the old rate, less than a quantum of the new"
+    assert bucket.available(0.014) == 50
+    bucket.change(100, 0.014)
+    assert bucket.available(0.014) == 2
+
+
+def test_from_and_to_no_limit() -> None:
+    bucket = TokenBucket(math.inf)
+    bucket.take(10**9)
+    bucket.change(1000, 1.0)
+    assert bucket.available(1.0) == 20
+    bucket.take(20)
+    bucket.change(math.inf, 1.0)
+    assert bucket.available(1.0) == sys.maxsize

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from scanner.core.hostpace import HostPace
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.permutation import shard_size
 from scanner.core.rules import Rank
@@ -52,6 +53,8 @@ class Run:
 
 def answer(ledger: Ledger, tasks: list[int]) -> None:
     count = len(tasks)
+    if not count:
+        return
     nothing = np.zeros(count, dtype=np.int64)
     narrow = np.zeros(count, dtype=np.uint8)
     rank = np.full(count, Rank.OPEN, dtype=np.uint8)
@@ -381,3 +384,91 @@ def test_another_round_where_it_is_worth_it() -> None:
     assert now == pytest.approx(4, abs=0.01), "the last round is waited for too"
     assert set(asked) == {2, 3, 4}
     assert (ledger.tries == 4).all()
+
+
+def test_rounds_overlap() -> None:
+    """A second try is due a time-out after the first, though the first round is not over."""
+    done = run(3000, limit=1, attempts=3, pause=0.001)
+    first = done.tasks(0)[0]
+    begins = [done.time(first, attempt) for attempt in range(3)]
+    last = done.time(done.tasks(0)[-1], 0)
+    assert begins[1] - begins[0] == pytest.approx(0.7, abs=0.01)
+    assert begins[2] - begins[1] == pytest.approx(1.4, abs=0.01)
+    assert begins[2] < last
+    for attempt in range(3):
+        assert sorted(done.tasks(attempt)) == list(range(3000))
+
+
+def test_who_has_waited_for_another_try_comes_first() -> None:
+    schedule = Schedule(Ledger(100_000), 7, 2, doubling)
+    taken = []
+    for now in (0.0, 1.0, 1.1):
+        selection = schedule.take(500, now)
+        assert selection is not None
+        taken.append(selection)
+        schedule.sent(selection, np.full(len(selection), wall_of(now)), now)
+    assert [selection.attempt for selection in taken] == [0, 1, 0]
+    assert taken[0].tasks.tolist() == taken[1].tasks.tolist()
+
+
+def test_up_to_when_all_have_been_asked_again() -> None:
+    ledger = Ledger(200)
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
+    assert schedule.asked_again(0) == float("-inf")
+    for now in (0.0, 0.5):
+        selection = schedule.take(100, now)
+        assert selection is not None
+        schedule.sent(selection, np.full(100, wall_of(now)), now)
+    assert schedule.asked_again(0) == 0.0, "nobody was asked before"
+    again = schedule.take(50, 1.2)
+    assert again is not None
+    schedule.sent(again, np.full(50, wall_of(1.2)), 1.2)
+    assert schedule.asked_again(0) == 0.0, "half of those asked then still wait"
+    rest = schedule.take(50, 1.2)
+    assert rest is not None
+    schedule.sent(rest, np.full(50, wall_of(1.2)), 1.2)
+    assert schedule.asked_again(0) == 0.5
+    last = schedule.take(100, 1.6)
+    assert last is not None
+    schedule.sent(last, np.full(100, wall_of(1.6)), 1.6)
+    assert schedule.asked_again(0) == NEVER
+    assert schedule.asked_again(1) == float("-inf"), "nobody is asked a third time"
+    assert schedule.asked_again(9) == float("-inf")
+    answer(ledger, list(range(200)))
+    assert schedule.asked_again(1) == NEVER
+
+
+def test_probes_to_one_address_keep_their_distance() -> None:
+    """Two hosts and fifty ports: one answers at once, the other is all that is left to be asked again."""
+    ledger = Ledger(2 * 50)
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 0.1, ports=50, hosts=HostPace(2, 100.0))
+    sent: list[tuple[float, int]] = []
+    now = 0.0
+    while not schedule.finished(now):
+        selection = schedule.take(1000, now)
+        if selection is None:
+            now = max(schedule.due(now), now + 1e-6)
+            continue
+        schedule.sent(selection, np.full(len(selection), wall_of(now)), now)
+        sent += [(now, host) for host in (selection.tasks // 50).tolist()]
+        answer(ledger, [task for task in selection.tasks.tolist() if task < 50])
+    for host, count in ((0, 50), (1, 100)):
+        times = [moment for moment, one in sent if one == host]
+        assert len(times) == count
+        for begin in range(count):
+            for end in range(begin, count):
+                assert end - begin + 1 <= 100.0 * (times[end] - times[begin]) + 2 + 1e-3
+    assert now < 1.3, "no slower than the busier host"
+
+
+def test_many_hosts_at_a_low_limit_are_as_fast_as_it_allows() -> None:
+    ledger = Ledger(200 * 10)
+    schedule = Schedule(ledger, 7, 1, lambda _attempt: 0.1, ports=10, hosts=HostPace(200, 5.0))
+    now = 0.0
+    while not schedule.finished(now):
+        selection = schedule.take(1000, now)
+        if selection is None:
+            now = max(schedule.due(now), now + 1e-6)
+            continue
+        schedule.sent(selection, np.full(len(selection), wall_of(now)), now)
+    assert now == pytest.approx(9 / 5 + 0.1, abs=0.02)

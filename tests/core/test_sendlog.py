@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.core.sendlog import SendLog
+from scanner.core.sendlog import LateLog, SendLog
 
 # Steps between positions, wall clocks that may stand still, packets a call, and how time goes on.
 calls = st.lists(
@@ -74,3 +74,24 @@ def test_a_wall_clock_that_steps_back_spoils_nothing() -> None:
     log = SendLog()
     log.append(np.array([0, 1, 2]), np.array([50, 20, 20]), 1.0)
     assert log.wall(np.array([2, 1, 0])).tolist() == [20, 20, 50]
+
+
+def test_late_tries_in_any_order() -> None:
+    log = LateLog()
+    log.append(3, np.array([9, 2]), np.array([90, 20]))
+    log.append(4, np.array([2]), np.array([21]))
+    log.append(3, np.array([5]), np.array([50]))
+    tasks, attempt = np.array([2, 2, 5, 9, 9, 1]), np.array([3, 4, 3, 3, 4, 3])
+    assert log.holds(tasks, attempt).tolist() == [True, True, True, True, False, False]
+    assert log.wall(tasks[:4], attempt[:4]).tolist() == [20, 21, 50, 90]
+
+
+def test_no_late_tries() -> None:
+    log = LateLog()
+    nothing = np.empty(0, dtype=np.int64)
+    assert log.holds(np.array([1]), np.array([0])).tolist() == [False]
+    assert len(log.wall(nothing, nothing)) == 0
+
+
+def test_left_at_before_anything_has_left() -> None:
+    assert SendLog().left_at(0) == float("-inf")
