@@ -19,6 +19,7 @@ from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
 from scanner.core.outcomes import Outcomes
 from scanner.core.records import Names
+from scanner.core.rules import ReplyRules
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -221,6 +222,9 @@ class Probe:
     packet: makes the Scapy packet around a payload; addresses, ports, sequence number and
         checksums are the engine's to fill. Scapy is imported inside, so that declaring costs nothing.
     payload: what is sent to a port.
+    rules: what its replies say; None for the usual ones of the protocol.
+    configure: makes another of it from what stands behind `--probe NAME:`, such as a file's name; None where
+        nothing may stand there. Raises UsageError.
     """
 
     name: str
@@ -228,6 +232,8 @@ class Probe:
     summary: str
     packet: Callable[[bytes], Packet]
     payload: Callable[[int], bytes]
+    rules: ReplyRules | None = None
+    configure: Callable[[str], Probe] | None = None
 
 
 class Conversation(Protocol):

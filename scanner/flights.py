@@ -30,7 +30,7 @@ from scanner.core.transport import TransportFlows
 from scanner.core.witness import Witness, Words
 from scanner.engine import BATCH, Flight
 from scanner.model import Protocol, Reason, UsageError
-from scanner.planning import PROBES, Path, Request, SweepPlan
+from scanner.planning import Path, Request, SweepPlan
 from scanner.probes.stock import neighbour_template, template_of
 
 LONGEST_NEIGHBOUR_WAIT = 0.3
@@ -152,10 +152,10 @@ def require_room(plan: SweepPlan) -> None:
 
 def _kinds(request: Request, version: int) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:
     """What is asked with one template: for each protocol, the ports that want the same payload."""
-    for protocol in request.protocols:
-        probe = PROBES[protocol]
+    for protocol, asked in request.kinds.items():
+        probe = request.probe(protocol)
         by_payload: dict[bytes, list[int]] = {}
-        for port in request.ports:
+        for port in asked:
             by_payload.setdefault(probe.payload(port), []).append(port)
         for ports in by_payload.values():
             yield protocol, template_of(probe, ports[0], version), tuple(ports)

@@ -13,10 +13,16 @@ import msgspec
 
 
 class Protocol(enum.StrEnum):
-    """The transport of a probed port."""
+    """What a target is asked over: the transport of a port, or ICMP, which has none."""
 
     TCP = "tcp"
     UDP = "udp"
+    SCTP = "sctp"
+    ICMP = "icmp"
+
+
+TRANSPORTS = (Protocol.TCP, Protocol.UDP)
+"""What a sweep asks over unless it is told otherwise."""
 
 
 class WireKind(enum.StrEnum):
@@ -29,9 +35,11 @@ class WireKind(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """What a verdict says of one address, protocol and port."""
+    """What a verdict says of one address, protocol and port; of one address alone where ICMP asked."""
 
     OPEN = "open"
+    UP = "up"
+    UNFILTERED = "unfiltered"
     CLOSED = "closed"
     FILTERED = "filtered"
     OPEN_FILTERED = "open|filtered"
@@ -64,6 +72,9 @@ class Reason(enum.StrEnum):
     POLICY = "policy"
     REJECT_ROUTE = "reject-route"
     NO_ND_RESPONSE = "no-nd-response"
+    INIT_ACK = "init-ack"
+    ABORT = "abort"
+    ECHO_REPLY = "echo-reply"
 
 
 REASONS: tuple[Reason, ...] = tuple(Reason)
@@ -102,8 +113,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The record of one target: what is written, printed and handed to library users.
 
-    `ttl`, `rtt_ms` and `responder` belong to the reply that decided and are None where
-    none did. `responder` is who sent that reply: the target itself, or a router.
+    `port` is 0 where the protocol has none. `ttl`, `rtt_ms` and `responder` belong to the reply that
+    decided and are None where none did. `responder` is who sent that reply: the target itself, or a router.
     `rtt_ms` is in milliseconds, from the probe that was answered. `tries` counts the
     probes that left for this target. `time` is ISO 8601 in UTC: of the deciding reply,
     else of the last probe, else None.

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import Conversation, Frames, Network, Sent, Sources, Wire, WireStatistics
+from scanner.contracts import Conversation, Frames, Network, Probe, Sent, Sources, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, format_addresses, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
@@ -50,9 +50,10 @@ from scanner.flights import (
     require_room,
 )
 from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, Service, UsageError, Verdict, WireKind
-from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, make_plan
+from scanner.model import TRANSPORTS, CaptureError, Protocol, Reason, Service, UsageError, Verdict, WireKind
+from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, by_protocol, make_plan
 from scanner.plugins.audience import Audience
+from scanner.plugins.probes import probe_named
 from scanner.recording import Course, Recording
 from scanner.reporters import pieces
 from scanner.result import OnlyDecided, Result, not_open, only_open
@@ -89,7 +90,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     targets: str | Iterable[str],
     *,
     ports: str | Iterable[int] = "401",
-    protocols: Iterable[str] = ("tcp", "udp"),
+    protocols: Iterable[str] | None = None,
+    probes: Iterable[str | Probe] = (),
     exclude: str | Iterable[str] = (),
     rate: float | Literal["auto"] = "auto",
     max_rate: float = inf,
@@ -111,7 +113,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Args:
         targets: an address, a CIDR or a range, or several of them in a list.
         ports: as on the command line (`"401,3493,8000-8100"`), or numbers.
-        protocols: "tcp", "udp" or both.
+        protocols: "tcp", "udp" or both; both where None, unless there are probes.
+        probes: others than the usual ones: names of built-in ones or of those that `plugins` have, as on the
+            command line ("ack", "udp-payload:FILE"), or probes themselves; one for each protocol.
         exclude: what is not probed, in the same forms as targets.
         rate: packets a second; "auto" for as many as get through, `float("inf")` for as many as the kernel
             carries.
@@ -137,10 +141,13 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
     network = network or LinuxNetwork()
+    asking = [probe_named(each, plugins) if isinstance(each, str) else each for each in probes]
+    chosen = by_protocol(asking)
     request = Request(
         targets=_parsed(targets, network),
         ports=ports_of(ports),
-        protocols=_protocols(protocols),
+        protocols=_protocols((() if chosen else TRANSPORTS) if protocols is None else protocols),
+        probes=chosen,
         excluded=_parsed(exclude, network),
         rate=None if rate == "auto" else rate,
         max_rate=max_rate,
@@ -184,11 +191,11 @@ def _wire(name: str) -> WireKind:
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
     wanted = {names} if isinstance(names, str) else set(names)
-    unknown = wanted - set(Protocol)
+    unknown = wanted - set(TRANSPORTS)
     if unknown:
         msg = f"unknown protocol {sorted(unknown)[0]!r}: tcp and udp can be swept"
         raise UsageError(msg)
-    return tuple(protocol for protocol in Protocol if protocol in wanted)
+    return tuple(protocol for protocol in TRANSPORTS if protocol in wanted)
 
 
 class Sweep:
@@ -245,7 +252,7 @@ class Sweep:
     def targets(self) -> int:
         """Addresses × protocols × ports that get a verdict."""
         request = self.plan.request
-        return self.plan.addresses.size * len(request.ports) * len(request.protocols)
+        return self.plan.addresses.size * request.questions
 
     @property
     def statistics(self) -> WireStatistics:
@@ -328,7 +335,7 @@ class Sweep:
         course, clock = self._course, self._network.clock
         course.started = clock.wall()
         request = self.plan.request
-        self._audience.started(self.targets, request.ports, request.protocols)
+        self._audience.started(self.targets, request.ports, tuple(request.kinds))
         with ExitStack() as closing:
             closing.callback(self._close_wires)
             longest = longest_packet(self.plan)
@@ -349,6 +356,7 @@ class Sweep:
                 record=self._recorder(recording),
                 stopped=lambda: self._stop,
                 book=self.plan.book if self.plan.has_ipv6 else None,
+                rules=self.plan.request.rules,
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
@@ -437,7 +445,7 @@ class Sweep:
     def _give_up(self, addresses: AddressSet, why: Reason) -> None:
         request = self.plan.request
         if addresses:
-            self._absent.append(absent(addresses, why, dict.fromkeys(request.protocols, request.ports)))
+            self._absent.append(absent(addresses, why, request.kinds))
 
     def _report(self, flights: list[Flight]) -> None:
         self._audience.sent(self._traffic.probes)

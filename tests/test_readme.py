@@ -76,7 +76,7 @@ def run(tmp_path_factory):
 @pytest.mark.lab
 def test_examples_come_out_as_shown(run):
     shown = commands()
-    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read", "lab"]
+    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read", "lab", "lab"]
     for command, output in shown:
         assert masked(run(command)) == masked(output), command
     for code in scripts():

@@ -92,6 +92,16 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     what.add_argument("--tcp", action="store_true", help="SYN probes (default: both protocols)")
     what.add_argument("--udp", action="store_true", help="UDP probes")
     what.add_argument(
+        "--probe",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="ask by another probe: ack, sctp-init, icmp-echo, or one that a plugin brings",
+    )
+    what.add_argument(
+        "--payload", metavar="FILE", action="append", default=[], help="UDP probes with the bytes of a file"
+    )
+    what.add_argument(
         "--exclude",
         metavar="TARGET",
         action="append",

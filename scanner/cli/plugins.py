@@ -16,7 +16,7 @@ from scanner.contracts import ScopeProvider
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
 from scanner.model import UsageError
-from scanner.plugins.builtin import FORMATS
+from scanner.plugins.builtin import FORMATS, PROBES
 from scanner.plugins.installed import any_installed
 from scanner.reporters.text import escape
 
@@ -74,8 +74,14 @@ def plugins_of(arguments: argparse.Namespace) -> Iterator[Plugins | None]:
 def _wanted(arguments: argparse.Namespace) -> bool:
     """Whether there is anything that more is needed for than a built-in format."""
     asked = (arguments.format not in {None, *FORMATS}, arguments.plugin)
+    probes = {word.partition(":")[0] for word in getattr(arguments, "probe", ())}
     swept = (getattr(arguments, name, None) for name in ("identify", "evidence_sink", "scope_from"))
-    return any(asked) or any(swept) or (not arguments.no_plugins and any_installed())
+    return (
+        any(asked)
+        or any(swept)
+        or bool(probes - PROBES.keys())
+        or (not arguments.no_plugins and any_installed())
+    )
 
 
 def scope_of(arguments: argparse.Namespace, plugins: Plugins | None) -> Scope:

@@ -19,7 +19,8 @@ from scanner.cli.plugins import plugins_of, scope_of
 from scanner.cli.progress import ProgressBar
 from scanner.contracts import Network
 from scanner.model import GhostportError, UsageError, WireError
-from scanner.planning import Request
+from scanner.planning import Request, by_protocol
+from scanner.plugins.probes import probe_named
 from scanner.sweeping import Sweep
 from scanner.wire.linux import LinuxNetwork
 
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
     network = LinuxNetwork()
-    request = request_of(arguments, network.zone)
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
     _check_files(arguments.output, arguments.evidence)
     with plugins_of(arguments) as plugins:
+        words = [*arguments.probe, *(f"udp-payload:{name}" for name in arguments.payload)]
+        probes = by_protocol([probe_named(word, plugins) for word in words])
+        request = request_of(arguments, network.zone, probes)
         return _run(arguments, request, network, seed, plugins)
 
 

@@ -11,7 +11,8 @@ from scanner.core.addresses import AddressSet, format_address
 from scanner.core.ipv6 import format_ipv6
 from scanner.core.ports import format_ports
 from scanner.core.rate import START_RATE, RateController
-from scanner.reporters.text import thousands
+from scanner.model import Protocol
+from scanner.reporters.text import escape, thousands
 from scanner.result import Result
 
 if TYPE_CHECKING:
@@ -128,9 +129,13 @@ def about_evidence(path: str) -> Iterator[str]:
 
 def _asked(plan: SweepPlan) -> str:
     request = plan.request
-    ports = format_ports(request.ports)
-    asked = ", ".join(f"{protocol} {ports}" for protocol in request.protocols)
+    asked = ", ".join(_named_kind(request, protocol, ports) for protocol, ports in request.kinds.items())
     return f"{asked}; {_rate(request)}, {request.retries} {'retry' if request.retries == 1 else 'retries'}"
+
+
+def _named_kind(request: Request, protocol: Protocol, ports: tuple[int, ...]) -> str:
+    by = f" by {escape(request.probes[protocol].name)}" if protocol in request.probes else ""
+    return f"{protocol}{by}" if protocol is Protocol.ICMP else f"{protocol} {format_ports(ports)}{by}"
 
 
 def _rate(request: Request) -> str:

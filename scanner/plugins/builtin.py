@@ -21,6 +21,10 @@ IDENTIFIERS = {
 PROBES = {
     "tcp-syn": "scanner.probes.tcp_syn",
     "udp": "scanner.probes.udp",
+    "ack": "scanner.probes.ack",
+    "sctp-init": "scanner.probes.sctp_init",
+    "icmp-echo": "scanner.probes.icmp_echo",
+    "udp-payload": "scanner.probes.udp_payload",
 }
 
 MODULES = (*PROBES.values(), *IDENTIFIERS.values(), *FORMATS.values())

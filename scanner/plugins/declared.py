@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 
 from scanner.contracts import EvidenceSink, Format, Identifier, Probe, ScopeProvider
+from scanner.core.rules import ReplyRules
+from scanner.model import Protocol
 from scanner.plugins.faults import printable
 
 Declared = Probe | Identifier | Format | EvidenceSink | ScopeProvider
@@ -60,6 +62,9 @@ _FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "summary": (lambda value: isinstance(value, str), "a text"),
     "ports": (_are_ports, "a tuple of numbers up to 65535"),
     "suffix": (_is_suffix, "like '.txt'"),
+    "protocol": (lambda value: value is _ABSENT or isinstance(value, Protocol), "a Protocol"),
+    "rules": (lambda value: value is None or value is _ABSENT or isinstance(value, ReplyRules), "ReplyRules"),
+    "configure": (lambda value: value is None or _is_function(value), "a function"),
     **dict.fromkeys(_FUNCTIONS, (_is_function, "a function")),
 }
 """For each field what it has to be, whatever the kind."""

@@ -86,7 +86,7 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
     elsewhere = verdict.responder is not None and verdict.responder != verdict.ip
     return (
         escape(verdict.ip),
-        f"{verdict.port}/{verdict.proto}",
+        where(verdict.proto, verdict.port),
         verdict.state.value,
         verdict.reason.value,
         ABSENT if verdict.rtt_ms is None else milliseconds(verdict.rtt_ms),
@@ -95,6 +95,11 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
         ABSENT if verdict.service is None else service_text(verdict.service),
         escape(verdict.prober) if isinstance(verdict, ProberVerdict) else ABSENT,
     )
+
+
+def where(proto: Protocol, port: int) -> str:
+    """A port in nmap's words; ICMP, which has none, alone."""
+    return proto.value if proto is Protocol.ICMP else f"{port}/{proto}"
 
 
 def remarks(verdict: Verdict) -> list[str]:
@@ -171,7 +176,9 @@ def summary(counts: Mapping[Kind, int]) -> list[str]:
             key = (proto, port if len(asked[proto]) <= MOST_PORTS else _ALL)
             ports.setdefault(key, {}).setdefault(state, Counter())[reason] += count
     names = {
-        (proto, port): f"{port}/{proto}" if port != _ALL else f"{proto}, {thousands(len(asked[proto]))} ports"
+        (proto, port): where(proto, port)
+        if port != _ALL or proto is Protocol.ICMP
+        else f"{proto}, {thousands(len(asked[proto]))} ports"
         for proto, port in ports
     }
     width = max(map(len, names.values()), default=0)

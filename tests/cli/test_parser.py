@@ -19,7 +19,7 @@ def test_what_is_not_said_has_its_default():
         "udp": False, "exclude": [], "exclude_file": [], "rate": "auto", "max_rate": None,
         "max_per_host": None, "retries": "2", "wait": "1",
         "interface": None, "source_ip": None, "wire": "auto", "no_arp": False, "seed": None,
-        "dry_run": False, "format": None, "output": None,
+        "dry_run": False, "format": None, "output": None, "probe": [], "payload": [],
         "show": None, "quiet": False, "verbose": False, "evidence": None,
         "evidence_sink": [], "scope_from": [], "identify": False, "plugin": [], "no_plugins": False,
     }  # fmt: skip

@@ -52,9 +52,9 @@ def test_they_are_listed_with_where_they_are_from(ghostport, plugin):
     rows = [line.split(maxsplit=2) for line in ran.out.splitlines()]
     assert rows[0][:2] == ["PLUGIN", "VERSION"]
     assert [row[0] for row in rows[1:]] == [
-        "tcp-syn", "udp", "nut", "banner", "text", "terminal", "jsonl", "csv", "mine",
+        "tcp-syn", "udp", "ack", "sctp-init", "icmp-echo", "udp-payload", "nut", "banner", "text", "terminal", "jsonl", "csv", "mine",
     ]  # fmt: skip
-    assert rows[3][2].split() == ["ghostport", "(scanner.identify.nut)", "identifier", "nut"]
+    assert rows[7][2].split() == ["ghostport", "(scanner.identify.nut)", "identifier", "nut"]
     assert rows[-1][2].split() == [path, "identifier", "x,", "hook", "sweep_ended"]
 
 

@@ -35,6 +35,10 @@ def test_the_built_in_ones_are_registered_like_any_other():
     assert brought(plugins) == {
         "tcp-syn": [("probe", "tcp-syn")],
         "udp": [("probe", "udp")],
+        "ack": [("probe", "ack")],
+        "sctp-init": [("probe", "sctp-init")],
+        "icmp-echo": [("probe", "icmp-echo")],
+        "udp-payload": [("probe", "udp-payload")],
         "nut": [("identifier", "nut")],
         "banner": [("identifier", "banner")],
         "text": [("format", "text")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -11,14 +12,21 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import timeit
 import venv
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from scanner.core.addresses import AddressSet
+from scanner.core.transport import TransportFlows
 from scanner.lab import Lab, namespaces
 from scanner.lab.profiles import SMALL
+from scanner.probes.compiler import compile_probe
+from scanner.probes.tcp_syn import TCP_SYN
 
 pytestmark = pytest.mark.lab
 
@@ -86,7 +94,7 @@ def test_it_is_listed_with_its_distribution(installed, place):
     listed = run(place, installed, "plugins").splitlines()
     assert listed[-1].split() == [
         "example", "1.2.3", "ghostport-example", "(ghostport_example)",
-        "identifier", "echo,", "format", "tally",
+        "probe", "wide-syn,", "identifier", "echo,", "format", "tally",
     ]  # fmt: skip
     assert "example" not in run(place, installed, "plugins", "--no-plugins")
     assert "ghostport-example" in run(place, installed, "plugins", "--no-plugins", "--plugin", "example")
@@ -101,3 +109,38 @@ def test_its_identifier_and_its_format_run_end_to_end(installed, place):
     }  # fmt: skip
     assert run(place, installed, *words, "--format", "tally") == "1\topen\n1\tservice echo\n"
     assert "echo" not in run(place, installed, *words, "--format", "jsonl", "--no-plugins")
+
+
+def test_its_probe_finds_what_the_built_in_one_finds(installed, place, tmp_path):
+    found = {}
+    for probe in ("tcp-syn", "wide-syn"):
+        capture = tmp_path / f"{probe}.pcap"
+        words = ("sweep", "10.50.0.0/24", "--probe", probe, "-q", "--format", "jsonl", "--evidence", capture)
+        records = run(place, installed, *words)
+        again = run(place, installed, "read", capture, "-q", "--format", "jsonl", "--no-plugins")
+        assert again == records, "whoever reads it needs no plugin"
+        found[probe] = [
+            (record["ip"], record["state"], record["reason"])
+            for record in map(json.loads, records.splitlines())
+        ]
+    assert found["wide-syn"] == found["tcp-syn"]
+    assert len(found["wide-syn"]) == 256
+
+
+def test_its_probe_is_stamped_about_as_fast_as_the_built_in_one():
+    specification = importlib.util.spec_from_file_location(
+        "wide_syn", TESTS / "example_plugin" / "ghostport_example" / "wide_syn.py"
+    )
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    best = {}
+    for probe in (TCP_SYN, module.WIDE_SYN):
+        flows = TransportFlows(
+            template=compile_probe(probe, 401), protocol=6, source=1, addresses=AddressSet.of([(0, 65535)]),
+            ports=(401,), key=bytes(16), capacity=4096,
+        )  # fmt: skip
+        stamp = partial(flows.stamp, np.arange(4096), 0)
+        best[probe.name] = min(timeit.repeat(stamp, number=20))
+    assert best["tcp-syn"] / best["wide-syn"] > 0.8
