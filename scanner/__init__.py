@@ -51,12 +51,14 @@ _HOMES = {
     "Result": "result",
     "Sweep": "sweeping",
     "read_capture": "reading",
+    "scapy_ext": "scapy_extension",
     "sweep": "sweeping",
 }
+"""Where names live that are not in `model`; `scapy_ext` is for Scapy's loader alone."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in __all__ and name not in _HOMES:
         msg = f"module 'scanner' has no attribute {name!r}"
         raise AttributeError(msg)
     return getattr(import_module(f"scanner.{_HOMES.get(name, 'model')}"), name)

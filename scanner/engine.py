@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
 from scanner.core.book import AddressBook
-from scanner.core.columns import counted
 from scanner.core.decode import decode_untrusted
 from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
 from scanner.core.neighbourlane import NeighbourLane
+from scanner.core.ordering import distinct
 from scanner.core.pacing import TokenBucket
 from scanner.core.rate import JUDGED_TRIES, Counters, RateController
 from scanner.core.rules import ReplyRules, Rules
@@ -199,7 +199,7 @@ class Engine:
             received=sum(each.received for each in counted),
             dropped=sum(each.receive_dropped for each in counted),
         )
-        schedules = [flight.lane.schedule for flight in flights if isinstance(flight.lane, Lane)]
+        schedules = [flight.lane.schedule for flight in flights]
         asked_again = [
             min((schedule.asked_again(attempt) for schedule in schedules), default=float("inf"))
             for attempt in range(JUDGED_TRIES)
@@ -213,14 +213,15 @@ class Engine:
         selection = flight.lane.schedule.take(limit, self._clock.steady())
         if selection is None:
             return None
-        prepared, self._prepared = self._prepared, None
+        prepared = self._prepared
         if (
             prepared is not None
             and prepared.flight is flight
             and prepared.selection.attempt == selection.attempt
-            and np.array_equal(prepared.selection.tasks, selection.tasks)
         ):
-            return prepared
+            self._prepared = None
+            if np.array_equal(prepared.selection.tasks, selection.tasks):
+                return prepared
         return _stamped(flight, selection)
 
     def _prepare(self, leaving: _Ready) -> None:
@@ -288,7 +289,7 @@ class Engine:
             if unrecorded is not None and unrecorded.wire is wire:
                 sent, unrecorded = unrecorded.sent, None
             if self._record is not None and (sent is not None or len(replies)):
-                self._record(wire, sent, frames, counted(replies)[0])
+                self._record(wire, sent, frames, distinct(replies))
         return heard
 
 

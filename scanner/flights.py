@@ -19,7 +19,7 @@ from scanner.core.addresses import AddressSet
 from scanner.core.book import AddressBook
 from scanner.core.hostpace import HostPace
 from scanner.core.ipv6 import in_zone
-from scanner.core.lane import Lane, Links
+from scanner.core.lane import Lane
 from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.outcomes import IP_PROTOCOLS
 from scanner.core.rate import RateController
@@ -62,15 +62,14 @@ class Reached:
 class Manned:
     """The addresses of a path that can be probed, and where frames to them go.
 
-    next_hops: as in `Flight`. absent: the others, and why. contested: those of the addresses, in order, that
-    several hardware addresses answered for.
+    next_hops: as in `Flight`. absent: the others, and why. neighbours: where the addresses answered.
     """
 
     addresses: AddressSet
     next_hops: NDArray[np.uint8] | None
     absent: AddressSet
     why: Reason = Reason.NO_ROUTE
-    contested: NDArray[np.bool_] | None = None
+    neighbours: NeighbourLane | None = None
 
 
 def reach(
@@ -80,8 +79,9 @@ def reach(
     request: Request,
     secrets: Secrets,
     book: AddressBook,
+    rate: RateController | None = None,
 ) -> Reached:
-    """What has to be asked for before the ports of a path can be."""
+    """What has to be asked for before the ports of a path can be. `rate`: told of what gets lost."""
     hop = path.hop
     if hop.mac is None:
         return Reached(path)
@@ -102,6 +102,7 @@ def reach(
         round_trip=RoundTrip(min(request.wait, LONGEST_NEIGHBOUR_WAIT)),
         capacity=min(BATCH, wanted.size),
         book=book if hop.version == 6 else None,
+        witness=Witness(rate),
     )
     ethertype = ETHERTYPE_ARP if hop.version == 4 else ETHERTYPE_IPV6
     return Reached(path, flight=Flight(lane, wire, ethertype, lane.groups(), path.zone))
@@ -114,11 +115,10 @@ def man(reached: Reached) -> Manned:
     if reached.flight is None or not isinstance(reached.flight.lane, NeighbourLane):
         return Manned(path.addresses, reached.known, nobody)
     lane = reached.flight.lane
-    there = lane.answered()
+    there = lane.conclude()
     if path.hop.gateway is None:
         why = Reason.NO_ARP_RESPONSE if path.hop.version == 4 else Reason.NO_ND_RESPONSE
-        contested = lane.contested[lane.ledger.state > 0]
-        return Manned(there, lane.mac_of(there), path.addresses - there, why, contested)
+        return Manned(there, lane.mac_of(there), path.addresses - there, why, lane)
     if not there:
         return Manned(nobody, None, path.addresses)
     return Manned(path.addresses, lane.mac_of(there)[0], nobody)
@@ -195,7 +195,7 @@ def port_flights(
             seed=secrets.seed,
             attempts=request.retries + 1,
             round_trip=round_trip,
-            links=Links(manned.next_hops, manned.contested) if path.hop.gateway is None else None,
+            neighbours=manned.neighbours,
             witness=Witness(rate, words if protocol is Protocol.UDP else None),
             hosts=hosts,
         )

@@ -30,6 +30,7 @@ from scanner.core.ipv6 import Ipv6Set, high_in_zone
 from scanner.core.loss import most_tries
 from scanner.core.outcomes import Absent, OutcomeSource, absent, in_address_order
 from scanner.core.packets import Decoded
+from scanner.core.pairing import Pairing, Pairs
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Selection
@@ -85,8 +86,13 @@ def read_capture(
     Raises:
         CaptureError: it cannot be read, or is no capture. UsageError: the ports are none.
     """
-    wanted = None if ports is None else _mask(ports_of(ports))
+    wanted = None if ports is None else asked_ports(ports)
     return read_captures([path], selection=Selection(ports=wanted), warn=warn).result
+
+
+def asked_ports(ports: str | Iterable[int]) -> NDArray[np.bool_]:
+    """Ports as text or as numbers, as a `Selection` has them. Raises UsageError where they are none."""
+    return _mask(ports_of(ports))
 
 
 def read_captures(
@@ -112,7 +118,8 @@ def read_captures(
     Raises:
         CaptureError: a capture cannot be read and there is no `fault`, or the disk is too small.
     """
-    reader = _Reader(paths, selection, conversations=conversations, per_prober=per_prober)
+    plans = [plan for path in paths if (plan := _known_plan(path)) is not None]
+    reader = _Reader(plans, selection, conversations=conversations, per_prober=per_prober)
     for path in paths:
         try:
             reader.read(path, warn)
@@ -123,21 +130,41 @@ def read_captures(
     return reader.reading()
 
 
+def read_frames(frames: Iterable[Frames], *, selection: Selection) -> Reading:
+    """Classify what was probed in frames that are at hand; as `read_captures`."""
+    reader = _Reader([], selection)
+    reader.take(frames)
+    return reader.reading()
+
+
+def read_pairs(frames: Iterable[Frames], *, selection: Selection, plan: Plan | None = None) -> Pairs:
+    """Which frame was a probe, and which the reply that decided; held in memory.
+
+    Args:
+        frames: in order.
+        selection: what to speak of.
+        plan: the plan of the sweep whose evidence this is; only its own probes count.
+    """
+    reader = _Reader([] if plan is None else [plan], selection, pairs=True)
+    reader.take(frames, plan)
+    return reader.pairs()
+
+
 class _Reader:
     """Reads captures one behind the other."""
 
     def __init__(
         self,
-        paths: Iterable[str | PathLike[str]],
+        plans: Sequence[Plan],
         selection: Selection,
         *,
-        conversations: bool,
-        per_prober: bool,
+        conversations: bool = False,
+        per_prober: bool = False,
+        pairs: bool = False,
     ) -> None:
         self._selection = selection
         self._per_prober = per_prober
         # Whom sweeps asked is known before any capture is read.
-        plans = [plan for path in paths if (plan := _known_plan(path)) is not None]
         known = functools.reduce(operator.or_, (plan.hosts(plan.targets).ipv6 for plan in plans), Ipv6Set())
         zones = {zone: name for plan in plans for name, zone in plan.zones.items() if name not in plan.lent}
         self._book = AddressBook(known, zones)
@@ -147,12 +174,16 @@ class _Reader:
         self._asked = np.zeros(_PORTS, dtype=np.bool_)
         self._talks: Conversations | None = None
         self._wants_talks = conversations
+        self._wants_pairs = pairs
         self.frames = 0
 
     def read(self, path: str | PathLike[str], warn: Callable[[str], None] | None) -> None:
         """Take in one capture. Raises CaptureError; what was taken in before stays."""
         plan = None if path == "-" else read_plan(path)
-        frames = open_capture(path, warn=warn)
+        self.take(open_capture(path, warn=warn), plan)
+
+    def take(self, frames: Iterable[Frames], plan: Plan | None = None) -> None:
+        """Take in frames, the evidence of a sweep where there is its plan."""
         traffic = self._traffic_of(plan)
         for chunk in frames:
             traffic.add(self._within(chunk), self.frames)
@@ -176,7 +207,8 @@ class _Reader:
             from scanner.core.conversations import Conversations  # noqa: PLC0415 - for those who ask
 
             self._talks = Conversations(self._asked)
-        traffic = _Traffic(question, plan, self._book, self._scratch, self._talks)
+        pairing = Pairing(question) if self._wants_pairs else None
+        traffic = _Traffic(question, plan, self._book, self._scratch, self._talks, pairing)
         self._traffic.append(traffic)
         if plan is None:
             self._common = traffic
@@ -211,6 +243,13 @@ class _Reader:
             original_lengths=frames.original_lengths[wanted],
             times=frames.times[wanted],
         )
+
+    def pairs(self) -> Pairs:
+        """Probes and replies of what was taken in."""
+        for traffic in self._traffic:
+            traffic.finish()
+        (pairing,) = [traffic.pairing for traffic in self._traffic if traffic.pairing is not None]
+        return pairing.pairs(self._book.ordered)
 
     def reading(self) -> Reading:
         """What it all came to."""
@@ -257,6 +296,7 @@ class _Traffic:
         book: AddressBook,
         scratch: ScratchFile,
         talks: Conversations | None,
+        pairing: Pairing | None,
     ) -> None:
         self._plan = plan
         self._book = book
@@ -264,6 +304,7 @@ class _Traffic:
         self._dissector = Dissector(book, question.ports)
         self._recording = RecordedTraffic(question, scratch)
         self._talks = talks
+        self.pairing = pairing
         self._frames = 0
 
     def add(self, frames: Frames, before: int) -> None:
@@ -289,10 +330,12 @@ class _Traffic:
 
     def _take(self, packets: Iterable[Decoded]) -> None:
         for decoded in packets:
-            if self._talks is None:
-                self._recording.add(decoded, self._frames)
-            else:
+            if self._talks is not None:
                 self._talks.add(decoded)
+            elif self.pairing is not None:
+                self.pairing.add(decoded, self._frames)
+            else:
+                self._recording.add(decoded, self._frames)
 
     @property
     def unread(self) -> Counter[str]:

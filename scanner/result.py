@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from scanner.contracts import ColumnReporter, Reporter
 from scanner.core.addresses import format_addresses
-from scanner.core.columns import counted
-from scanner.core.outcomes import HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
+from scanner.core.ordering import counted
+from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
 from scanner.model import REASONS, Kind, Protocol, Service, State, Verdict
@@ -24,18 +24,20 @@ from scanner.model import REASONS, Kind, Protocol, Service, State, Verdict
 class Tally(Counter[Kind]):
     """Targets by protocol, port, state and reason.
 
-    notes, hints: how many targets have which.
+    notes, hints: how many targets have which. macs: for how many addresses each hardware address answered.
     """
 
     def __init__(self, counts: Mapping[Kind, int] | None = None) -> None:
         super().__init__(counts)
         self.notes: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
+        self.macs: Counter[int] = Counter()
 
     def count(self, outcomes: Outcomes) -> None:
         """Add some."""
         self.notes.update(_counted(outcomes.note, NOTES))
         self.hints.update(_counted(outcomes.hint, HINTS))
+        self._count_macs(outcomes)
         keys = (
             (outcomes.protocol.astype(np.int64) << 32)
             | (outcomes.port.astype(np.int64) << 16)
@@ -46,6 +48,14 @@ class Tally(Counter[Kind]):
             transport = PROTOCOLS[key >> 32]
             state = state_of(key >> 8 & 0xFF, transport)
             self[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count
+
+    def _count_macs(self, outcomes: Outcomes) -> None:
+        known = outcomes.mac != ABSENT
+        if known.any():
+            # Rows of one address stand together; the first of them counts.
+            known[1:] &= outcomes.address[1:] != outcomes.address[:-1]
+            macs, counts = counted(outcomes.mac[known])
+            self.macs.update(dict(zip(macs.tolist(), counts.tolist(), strict=True)))
 
 
 Choice = Callable[[Outcomes], Outcomes]

@@ -106,6 +106,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     evidence: str | PathLike[str] | None = None,
     identify: bool = False,
     plugins: Plugins | None = None,
+    scope: Scope | None = None,
     network: Network | None = None,
 ) -> Sweep:
     """Plan a sweep. It runs when the `Sweep` is iterated, or its `result` asked for.
@@ -135,6 +136,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         identify: connect to open TCP ports, when all are found, to learn which service each is.
         plugins: whose hooks are told of the sweep, and whose identifiers are asked, besides the built-in
             ones; `scanner.plugins.Plugins()` are those that are installed.
+        scope: what may be probed; private, loopback and link-local addresses where None.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
 
     Raises:
@@ -166,6 +168,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         evidence=evidence,
         identify=identify,
         plugins=plugins,
+        scope=scope,
     )
 
 
@@ -420,14 +423,15 @@ class Sweep:
             hop = path.hop
             known = {} if hop.gateway is None else self._network.neighbours(hop.interface, hop.version)
             wire = self._wires[hop.interface]
-            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book))
+            reached.append(reach(path, wire, known, request, self._secrets, self.plan.book, self.rate))
         asking = [each.flight for each in reached if each.flight is not None]
         for _ in engine.run(asking):
             self._report(asking)
         if self._stop:
             return []
         self._course.resolved = True
-        flights: list[Flight] = []
+        # They hear on: a second answer for an address may come late.
+        flights = asking.copy()
         for each in reached:
             manned = man(each)
             self._give_up_absent(manned)

@@ -17,6 +17,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["pytester"]
+
 LAB_COMMANDS = ("ip", "nft")
 
 settings.register_profile("local", deadline=None)

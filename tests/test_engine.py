@@ -41,7 +41,7 @@ def network(conditions: Conditions | None = None, room: int | None = None) -> Si
 
 
 def wire_of(place: SimulatedNetwork) -> MemoryWire:
-    (hop, _), *_ = place.routes(Hosts(), None, Sources())
+    (hop, _), *_ = place.routes(Hosts(AddressSet.of([(1, 1)])), None, Sources())
     assert hop is not None
     return place.open(hop)
 
@@ -363,9 +363,9 @@ def test_frames_that_the_kernel_drops_halve_the_rate():
 
     wire.statistics = statistics  # type: ignore[method-assign]
 
-    list(adapting(place, controller).run([watched(wire, "10.0.0.0/19", controller, attempts=2)]))
+    list(adapting(place, controller).run([watched(wire, "10.0.0.0/22", controller, attempts=2)]))
 
-    assert controller.cuts > 1
+    assert controller.cuts >= 1
     assert controller.rate < START_RATE
 
 

@@ -85,10 +85,11 @@ def test_scapys_extension_loader_finds_the_package(wheel: Path) -> None:
     assert read_from(wheel, "top_level.txt").split() == ["scanner"]
 
 
-def test_the_wheel_brings_the_command(wheel: Path) -> None:
+def test_the_wheel_brings_the_command_and_pytests_plugin(wheel: Path) -> None:
     entry_points = ConfigParser()
     entry_points.read_string(read_from(wheel, "entry_points.txt"))
     assert dict(entry_points["console_scripts"]) == {"ghostport": "scanner.cli:main"}
+    assert dict(entry_points["pytest11"]) == {"ghostport": "scanner.pytest_plugin"}
 
 
 def test_the_wheel_says_its_licence_and_python(wheel: Path) -> None:

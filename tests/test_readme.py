@@ -21,8 +21,12 @@ LAB = "readme"
 MASKS = ((r"\d+(\.\d+)? ms", "RTT"), (r"in \d+\.\d+ s; \d+ packets", "in S s; N packets"), (r"\s+", " "))
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(language: str, section: str = "") -> list[str]:
+    """Of the whole README, or of one section."""
+    text = README.read_text()
+    if section:
+        text = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [text for kind, text in found if kind == language]
 
 
@@ -42,11 +46,6 @@ def files() -> dict[str, str]:
     )
 
 
-def scripts() -> list[str]:
-    """The other blocks of Python: each runs as it stands."""
-    return [code for code in blocks("python") if code not in files().values()]
-
-
 def masked(output: str) -> list[str]:
     for pattern, replacement in MASKS:
         output = "\n".join(re.sub(pattern, replacement, line).strip() for line in output.splitlines())
@@ -54,18 +53,24 @@ def masked(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readme")
+def folder(tmp_path_factory):
+    """Where everything is run."""
+    made: Path = tmp_path_factory.mktemp("readme")
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(folder):
     recorded = README.parent / "pcaps" / "refused-then-open" / "capture.pcap"
     (folder / "refused-then-open.pcap").symlink_to(recorded)
     for name, code in files().items():
         (folder / name).write_text(code)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
-    def call(command: str) -> str:
+    def call(command: str, returncode: int = 0) -> str:
         words = shlex.split(re.sub(r"^ghostport lab (\w+)", rf"ghostport lab \1 --name {LAB}", command))
         done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == returncode, done.stdout + done.stderr
         assert done.stderr == ""
         return done.stdout.replace(f"lab {LAB}:", "lab demo:")
 
@@ -79,9 +84,43 @@ def test_examples_come_out_as_shown(run):
     assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read", "lab", "lab"]
     for command, output in shown:
         assert masked(run(command)) == masked(output), command
-    for code in scripts():
-        printed = run(f"ghostport lab exec -- python -c {shlex.quote(code)}")
-        assert printed.splitlines()[0] == "10.50.4.1 open syn-ack"
+    (code,) = blocks("python", "In Python")
+    printed = run(f"ghostport lab exec -- python -c {shlex.quote(code)}")
+    assert printed.splitlines()[0] == "10.50.4.1 open syn-ack"
+
+
+SHELL = """
+import doctest, sys
+from pathlib import Path
+import scapy.all
+session, parser = Path(sys.argv[1]).read_text(), doctest.DocTestParser()
+examples = parser.get_doctest(session, vars(scapy.all), "README", None, 0)
+failed, tried = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(examples)
+print(failed, "of", tried, "failed")
+"""
+
+
+@pytest.mark.lab
+def test_the_lines_for_scapys_shell_give_what_is_shown(run, tmp_path):
+    (session,) = blocks("pycon", "In the Scapy shell")
+    (tmp_path / "session.txt").write_text(session)
+
+    printed = run(f"ghostport lab exec -- python -c {shlex.quote(SHELL)} {tmp_path / 'session.txt'}")
+
+    assert printed == f"0 of {session.count('>>> ')} failed\n", printed
+
+
+@pytest.mark.lab
+def test_the_tests_shown_pass_and_fail_as_shown(run, folder):
+    (tests,) = blocks("python", "In pytest")
+    (shown,) = blocks("text", "In pytest")
+    (folder / "test_exposure.py").write_text(tests)
+
+    printed = run("ghostport lab exec -- python -m pytest test_exposure.py", returncode=1)
+
+    assert "1 failed, 1 passed" in printed
+    lines = masked(printed)
+    assert [line for line in masked(shown) if line not in lines] == [], printed
 
 
 def test_the_record_shown_is_one():

@@ -20,8 +20,10 @@ from scanner import Protocol, Reason, ScopeRefused, State, Sweep, UsageError, Wi
 from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, Hop, Sources
 from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.hosts import Hosts
+from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
 from scanner.model import TRANSPORTS
+from scanner.probes.udp import UDP
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
     Behaviour,
@@ -755,3 +757,35 @@ def test_no_host_gets_more_than_its_share(rate):
         for first, begin in enumerate(sent):
             for last in range(first, len(sent)):
                 assert last - first + 1 <= 100.0 * (sent[last] - begin) + 2 + 1e-3
+
+
+def test_a_probe_of_ones_own_asks_instead_of_the_built_in_one():
+    """Whoever wants another packet hands in a probe."""
+    shouting = dataclasses.replace(UDP, name="shout", payload=lambda _port: b"HELLO")
+    heard = []
+
+    def listening(packet):
+        heard.append(packet.packet)
+        return open_port()(packet)
+
+    network = SimulatedNetwork()
+    network.place("10.0.0.1", listening)
+
+    verdicts = list(sweep("10.0.0.1", protocols=["tcp", "udp"], network=network, probes=[shouting]))
+
+    assert [verdict.state for verdict in verdicts] == [State.OPEN, State.OPEN]
+    assert sorted(packet.endswith(b"HELLO") for packet in heard) == [False, True]
+
+
+def test_a_scope_of_ones_own_stands_for_the_private_one():
+    network = SimulatedNetwork()
+    network.place("203.0.113.0/24", closed_port())
+    scope = Scope(parse_targets(["203.0.113.0/28"]))
+
+    result = sweep("203.0.113.0/28", protocols="tcp", network=network, scope=scope).result()
+
+    assert len(list(result)) == 16
+    with pytest.raises(ScopeRefused, match="not in the authorised scope"):
+        sweep("203.0.113.0/27", network=network, scope=scope)
+    with pytest.raises(ScopeRefused, match="not in the authorised scope"):
+        sweep("10.0.0.1", network=network, scope=scope)

@@ -141,13 +141,9 @@ def _supported(frames: Iterator[Frames], name: str, warn: Callable[[str], None] 
     (refusal, count), *others = left_out.most_common()
     line = f"{name}: {refusal}"
     if given or others:
-        packets = "1 packet is" if count == 1 else f"{count} packets are"
-        more = (
-            f"; {sum(more for _, more in others)} of other types that are not supported, too"
-            if others
-            else ""
-        )
-        line = f"{name}: {packets} left out, of {refusal}{more}"
+        rest = sum(more for _, more in others)
+        also = f", and {rest} of other types that are not either" if rest else ""
+        line = f"{name}: left out {count} of the packets{also}: {refusal}"
     if warn is None or not given:
         raise CaptureError(line)
     warn(line)

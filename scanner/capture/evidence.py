@@ -251,7 +251,7 @@ def read_plan(capture_path: str | os.PathLike[str]) -> Plan | None:
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_PLAN + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(fault: str, code: int) -> int:
-    print(f"ghostport: {fault}", file=sys.stderr)
+    # A file's name may hold anything. Few of those who start this command see a fault.
+    from scanner.reporters.text import printable  # noqa: PLC0415
+
+    print(f"ghostport: {printable(fault)}", file=sys.stderr)
     return code
 
 

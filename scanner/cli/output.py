@@ -18,7 +18,7 @@ from scanner.plugins import builtin
 from scanner.reporters import write_all
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.terminal import TerminalReporter
-from scanner.reporters.text import TextReporter, remarked, summary
+from scanner.reporters.text import TextReporter, remarked, shared_macs, summary
 from scanner.result import Choice, Result, Tally, only_open, responders
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class Records:
             self._screen(result, tally)
         self.tell(summary(tally))
         self.tell(remarked(tally.notes, tally.hints))
+        self.tell(shared_macs(tally.macs))
         if self._in_need is not None:
             raise OutputError(self._in_need)
 

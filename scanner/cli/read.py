@@ -15,6 +15,7 @@ from scanner.cli.plugins import plugins_of
 from scanner.core.selection import Selection
 from scanner.model import GhostportError, UsageError
 from scanner.reading import Reading, read_captures
+from scanner.reporters.text import printable
 
 if TYPE_CHECKING:
     from scanner.plugins.registry import Plugins
@@ -66,14 +67,17 @@ def _tell(records: Records, reading: Reading, arguments: argparse.Namespace) -> 
     elif not arguments.conversations:
         records.write(reading.result)
         records.tell(telling.about_reading(reading.result))
-        if not reading.result.tally():
+        if next(iter(reading.result), None) is None:
             records.tell(telling.nothing_probed(reading, arguments.ports))
+            if not arguments.verbose:
+                # It may be the reason why there is nothing.
+                records.tell(telling.not_read(reading))
     if arguments.verbose:
         records.tell(telling.about_frames(reading))
 
 
 def _say(fault: str) -> None:
-    print(f"ghostport: {fault}", file=sys.stderr)
+    print(f"ghostport: {printable(fault)}", file=sys.stderr)
 
 
 def _each_once(names: Sequence[str]) -> list[str]:

@@ -101,6 +101,11 @@ def about_conversations(conversations: Conversations) -> Iterator[str]:
 def about_frames(reading: Reading) -> Iterator[str]:
     """What was read, and what was not."""
     yield f"frames read: {thousands(reading.frames)}"
+    yield from not_read(reading)
+
+
+def not_read(reading: Reading) -> Iterator[str]:
+    """What was not read, by the reason."""
     for name, count in sorted(reading.unread.items()):
         yield f"frames not read, {name}: {thousands(count)}"
 

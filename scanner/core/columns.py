@@ -6,7 +6,7 @@ Bounds are the caller's business, but kept here too.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +42,6 @@ def columns(rows: NDArray[np.uint8], layout: np.dtype[np.void]) -> NDArray[np.vo
     """See each row of a contiguous matrix as one header."""
     seen: NDArray[np.void] = rows.view(layout)[:, 0]
     return seen
-
-
-Number = TypeVar("Number", bound=np.integer)
-
-
-def counted(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
-    """Values `(N,)`, each once and ascending, and how often it is there.
-
-    As np.unique, which imports numpy.ma when it is first called: a hundredth of a second.
-    """
-    ordered = np.sort(values)
-    begins = np.ones(len(ordered), dtype=np.bool_)
-    begins[1:] = ordered[1:] != ordered[:-1]
-    first = np.flatnonzero(begins)
-    return ordered[first], np.diff(first, append=len(ordered))
 
 
 Rows = NDArray[np.int64] | NDArray[np.bool_] | slice

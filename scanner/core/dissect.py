@@ -21,17 +21,7 @@ from scanner.core.ipv6 import high_in_zone
 from scanner.core.link import ARP, ETHERNET, IPV4, IPV6, RAW, network_layer
 from scanner.core.linkfields import NEITHER
 from scanner.core.packets import TCP, UDP, Decoded
-from scanner.core.tunnels import (
-    DEEPEST,
-    GENEVE_PORT,
-    GRE,
-    IPV4_IN_IP,
-    IPV6_IN_IP,
-    VXLAN_PORTS,
-    Outer,
-    TunnelNumbers,
-    inner,
-)
+from scanner.core.tunnels import CARRIERS, DEEPEST, DIRECT, Outer, TunnelNumbers, inner
 
 _PLAIN = np.dtype(
     {
@@ -77,9 +67,13 @@ class Dissector:
         self._reassembler = Reassembler()
         self._heard: NDArray[np.bool_] = np.zeros(1 << _HEARD_BITS, dtype=np.bool_)
         self._unread: Counter[str] = Counter()
-        self._carriers = np.zeros(1 << 16, dtype=np.bool_)
-        self._carriers[[*VXLAN_PORTS, GENEVE_PORT]] = True
-        self._dull = ~(ports | self._carriers)
+        self._carried_to, self._carried_from = (np.zeros(1 << 16, dtype=np.bool_) for _ in range(2))
+        for carrier in CARRIERS:
+            self._carried_to[[*carrier.ports]] = True
+            self._carried_from[[*carrier.ports]] = carrier.either
+        self._dull = ~(ports | self._carried_to)
+        self._direct = np.zeros(256, dtype=np.bool_)
+        self._direct[[*DIRECT]] = True
         self._before = self._added = self._zone = 0
 
     @property
@@ -195,11 +189,13 @@ class Dissector:
     ) -> None:
         """Look into tunnels; what is neither that nor read is counted."""
         protocol = packets.protocol
-        direct = other & ((protocol == IPV4_IN_IP) | (protocol == IPV6_IN_IP) | (protocol == GRE))
+        direct = other & self._direct[protocol]
         decoder.count("other IP protocol", other & ~direct)
         datagrams = np.flatnonzero((protocol == UDP) & (packets.captured >= headers.UDP_BYTES))
-        port = gather(decoder.buffer, packets.transport[datagrams] + 2, 2).view(">u2")[:, 0].astype(np.uint16)
-        datagrams, port = datagrams[self._carriers[port]], port[self._carriers[port]]
+        port = gather(decoder.buffer, packets.transport[datagrams], 4).view(">u2").astype(np.uint16)
+        to, by = self._carried_to[port[:, 1]], self._carried_from[port[:, 0]]
+        carries = to | by
+        datagrams, port = datagrams[carries], np.where(to, port[:, 1], port[:, 0])[carries]
         if len(packets.pieces.row):
             whole = ~np.isin(datagrams, packets.pieces.row)
             datagrams, port = datagrams[whole], port[whole]

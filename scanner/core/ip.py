@@ -23,6 +23,9 @@ EXTENSIONS = (HOP_BY_HOP, ROUTING, OPTIONS, 135, 139, 140, AUTHENTICATION, FRAGM
 """Extension headers; all but the last two are of RFC 8200's and RFC 6564's form. Mobility, HIP and shim6 are
 among them."""
 
+_AUTHENTICATION_BYTES = 12
+"""At least."""
+
 _MOST_EXTENSIONS = 16
 _MORE, _OFFSET = 0x2000, 0x1FFF
 
@@ -140,10 +143,33 @@ def _ipv4(
         (fragment[rows] & _MORE) != 0,
         header["identification"][rows].astype(np.uint32),
     )
+    protocol = header["protocol"]
+    rows = np.flatnonzero((protocol == AUTHENTICATION) & (room >= headers.IPV4_BYTES) & (fragment == 0))
+    if len(rows):
+        # RFC 4302, 2: in the clear, what it vouches for follows.
+        protocol = protocol.copy()
+        _step_over(buffer, at, rows, (size, protocol, np.minimum(total, room)))
     return Packets(
         4, at, header, room >= headers.IPV4_BYTES, sound, at + size, total - size,
-        np.minimum(total, room) - size, header["protocol"], pieces,
+        np.minimum(total, room) - size, protocol, pieces,
     )  # fmt: skip
+
+
+def _step_over(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    packets: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
+) -> None:
+    """Count authentication headers to the headers of packets that have them whole.
+
+    packets: of each the bytes of its headers, what follows, and the bytes that are there.
+    """
+    size, protocol, there = packets
+    rows = rows[there[rows] - size[rows] >= _AUTHENTICATION_BYTES]
+    head = gather(buffer, at[rows] + size[rows], 2)
+    protocol[rows] = head[:, 0]
+    size[rows] += (head[:, 1].astype(np.int64) + 2) * 4
 
 
 def _ipv6(

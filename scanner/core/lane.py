@@ -5,8 +5,6 @@ What goes out is a batch of packets, what comes in are claims; the loop around i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +12,7 @@ from scanner.core.addresses import AddressSet
 from scanner.core.hostpace import HostPace
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.loss import Loss, most_tries
+from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, address_borders, mac_numbers
 from scanner.core.packets import ArpPackets
 from scanner.core.permutation import shard_size
@@ -27,18 +26,6 @@ from scanner.model import Reason
 
 _TOLERABLE = 0.01
 """Targets expected to be missed, from which on another round is worth it: one in a hundred sweeps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """What was learnt of the addresses of a lane on a link of ours.
-
-    macs: `(addresses, 6)` uint8, None without a link layer. contested: `(addresses,)` bool, several hardware
-    addresses answered for these.
-    """
-
-    macs: NDArray[np.uint8] | None
-    contested: NDArray[np.bool_] | None
 
 
 class Lane:
@@ -55,17 +42,17 @@ class Lane:
         attempts: int,
         round_trip: RoundTrip,
         shard: tuple[int, int] = (0, 1),
-        links: Links | None = None,
+        neighbours: NeighbourLane | None = None,
         witness: Witness | None = None,
         hosts: HostPace | None = None,
     ) -> None:
         """`round_trip`, and what `witness` and `hosts` know, may be shared between lanes over one path.
 
-        `links`: the addresses are on one of ours. `attempts` probes a task at most; but where replies get
-        lost, and it is likely that somebody was missed, up to as many retries again.
+        `neighbours`: where the addresses, on a link of ours, answered. `attempts` probes a task at most; but
+        where replies get lost, and it is likely that somebody was missed, up to as many retries again.
         """
         self.flows = flows
-        self._links = links
+        self._neighbours = neighbours
         self._loss = Loss()
         self._most = most_tries(attempts)
         self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
@@ -178,9 +165,8 @@ class Lane:
         silent = np.flatnonzero(self.ledger.state[tasks] == Rank.UNANSWERED)
         outcomes.time[silent] = self.schedule.sent_at(tasks[silent], outcomes.tries[silent] - 1)
         outcomes.decide(tasks, self.ledger)
-        if self._links is not None and self._links.macs is not None:
-            place = self.places(tasks)
-            outcomes.mac[:] = mac_numbers(self._links.macs[place])
-            if self._links.contested is not None:
-                outcomes.note[self._links.contested[place]] = ADDRESS_CONFLICT
+        if self._neighbours is not None:
+            macs, contested = self._neighbours.heard_of(outcomes.address)
+            outcomes.mac[:] = mac_numbers(macs)
+            outcomes.note[contested] = ADDRESS_CONFLICT
         return outcomes

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scanner.core.linkfields import (
     ARP,
     CISCO_HDLC,
+    CISCO_METADATA,
+    EXTENSION_TAG,
     FRAME,
     FRAME_RELAY,
     FRAME_RELAY_BODY,
@@ -23,9 +25,11 @@ from scanner.core.linkfields import (
     MPLS_UPSTREAM,
     NEITHER,
     NO_ETHERTYPE,
+    PORT_TAG,
     PPP,
     PPP_HDLC,
     PPPOE_SESSION,
+    PROVIDER_BRIDGE,
     VLAN_TAGS,
     Found,
     Header,
@@ -52,6 +56,21 @@ def _frame(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
 def _vlan_tag(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
     """IEEE 802.1Q, 9.6: two bytes of control information, then what would be there without the tag."""
     return at + 4, typed_or_llc(number(buffer, at + 2, ends))
+
+
+def _provider_bridge(_buffer: NDArray[np.uint8], at: Places, _ends: Places) -> Found:
+    """IEEE 802.1ah, 9.7: a service's tag, then the customer's frame."""
+    return at + 4, np.full(len(at), FRAME, dtype=np.int32)
+
+
+def _port_tag(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
+    """Cisco's VN-Tag: four bytes, then what would be there without it."""
+    return at + 6, typed_or_llc(number(buffer, at + 4, ends))
+
+
+def _extension_tag(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
+    """IEEE 802.1BR, 7.5, and Cisco's metadata with a security group: six bytes, and the same."""
+    return at + 8, typed_or_llc(number(buffer, at + 6, ends))
 
 
 def _llc(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
@@ -98,21 +117,28 @@ def _label(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
 
 
 def _labelled(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
-    """RFC 4385, 3, and RFC 4448, 4.6: IP, or a control word and an Ethernet frame.
+    """RFC 4385, 3, and RFC 4448, 4.6: IP, or an Ethernet frame, mostly behind a control word.
 
     Only the two labels' ends know what is there. Of Ethernet this is sure only if the control word is as it
     must be, and what would be the frame holds together.
     """
     layer = versions(buffer, at, ends)
-    empty = number(buffer, at, ends) == 0
-    inner = number(buffer, at + 16, ends)
-    inner_ip = versions(buffer, at + 18, ends)
-    sound = (inner == ARP) & (number(buffer, at + 18, ends, ">u4") == 0x00010800) & (ends - at >= 22)
-    sound |= ((inner == IPV4) | (inner == IPV6)) & (inner_ip == inner)
+    controlled = (number(buffer, at, ends) == 0) & _holds_together(buffer, at + 4, ends)
+    bare = ~controlled & (layer == NEITHER) & _holds_together(buffer, at, ends)
+    layer = np.where(controlled | bare, FRAME, layer).astype(np.int32)
+    return at + np.where(controlled, 4, 0), layer
+
+
+def _holds_together(buffer: NDArray[np.uint8], at: Places, ends: Places) -> NDArray[np.bool_]:
+    """Whether an Ethernet frame may begin there: its type agrees with what follows."""
+    ethertype = number(buffer, at + 12, ends)
+    sound: NDArray[np.bool_] = (
+        (ethertype == ARP) & (number(buffer, at + 14, ends, ">u4") == 0x00010800) & (ends - at >= 18)
+    )
+    sound |= ((ethertype == IPV4) | (ethertype == IPV6)) & (versions(buffer, at + 14, ends) == ethertype)
     for tag in VLAN_TAGS:
-        sound |= inner == tag
-    ethernet = empty & sound
-    return at + np.where(ethernet, 4, 0), np.where(ethernet, FRAME, layer).astype(np.int32)
+        sound |= ethertype == tag
+    return sound
 
 
 def _frame_relay(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
@@ -142,6 +168,10 @@ def _frame_relay_body(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Fo
 
 HEADERS: dict[int, Header] = {
     **dict.fromkeys(VLAN_TAGS, Header(4, _vlan_tag)),
+    PROVIDER_BRIDGE: Header(4, _provider_bridge),
+    PORT_TAG: Header(6, _port_tag),
+    EXTENSION_TAG: Header(8, _extension_tag),
+    CISCO_METADATA: Header(8, _extension_tag),
     PPPOE_SESSION: Header(6, _pppoe_session),
     MPLS: Header(4, _label),
     MPLS_UPSTREAM: Header(4, _label),

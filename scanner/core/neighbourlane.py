@@ -20,6 +20,7 @@ from scanner.core.rules import Claims, Rank
 from scanner.core.schedule import Schedule, Selection
 from scanner.core.template import Field, Stamper, Template, Value
 from scanner.core.transport import on_wire
+from scanner.core.witness import Witness
 
 _GROUP_BIT = 1
 _SOLICITED_NODE = (0xFF02 << 48, 0x1_FF00_0000)
@@ -34,7 +35,7 @@ class NeighbourLane:
     addresses that two hardware addresses answered for. conflicts: how many such answers there were.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords
         self,
         template: Template,
         *,
@@ -45,8 +46,9 @@ class NeighbourLane:
         round_trip: RoundTrip,
         capacity: int,
         book: AddressBook | None = None,
+        witness: Witness | None = None,
     ) -> None:
-        """`template` is the question, `own` its SOURCE and SOURCE_MAC.
+        """`template` is the question, `own` its SOURCE and SOURCE_MAC. `witness`: is told of what gets lost.
 
         `book`: that is a neighbour solicitation, and `source` and `addresses` are its numbers.
         """
@@ -61,6 +63,8 @@ class NeighbourLane:
         self.macs: NDArray[np.uint8] = np.zeros((addresses.size, 6), dtype=np.uint8)
         self.contested: NDArray[np.bool_] = np.zeros(addresses.size, dtype=np.bool_)
         self._round_trip = round_trip
+        self._witness = witness or Witness()
+        self._over = False
         self.replies = 0
         self.forged = 0
         self.conflicts = 0
@@ -106,6 +110,8 @@ class NeighbourLane:
         own = arp.sender_mac[:, 0] & _GROUP_BIT == 0
         row = np.flatnonzero((task >= 0) & to_us & own & (arp.operation == ARP_REPLY))
         row = row[self.ledger.tries[task[row]] > 0]
+        if self._over:
+            row = row[self.ledger.state[task[row]] != Rank.UNANSWERED]
         task = task[row]
         count = len(row)
         known = self.ledger.state[task] != Rank.UNANSWERED
@@ -113,6 +119,10 @@ class NeighbourLane:
         first_try = self.ledger.tries[task] == 1
         rtt = arp.times[row] - self.schedule.sent_at(task, np.zeros(count, dtype=np.int64))
         self._round_trip.observe(rtt[first_try & ~known])
+        # A neighbour is so near that what comes, comes to the last try.
+        fresh, attempt = task[~known], self.ledger.tries[task[~known]].astype(np.int64) - 1
+        rank = np.full(len(fresh), Rank.OPEN, dtype=np.uint8)
+        self._witness.tell(self.schedule, fresh, attempt, rank, self._round_trip.timeout(0))
         changed = self.ledger.apply(
             Replies(
                 task=task,
@@ -133,10 +143,16 @@ class NeighbourLane:
         self.replies += count
         return arp.frame[row], changed
 
-    def answered(self) -> AddressSet:
-        """The addresses that are there."""
+    def conclude(self) -> AddressSet:
+        """The addresses that are there. Other answers come too late from now on; second ones do not."""
+        self._over = True
         return AddressSet.from_addresses(self.addresses.at(np.flatnonzero(self.ledger.state)))
 
     def mac_of(self, addresses: AddressSet) -> NDArray[np.uint8]:
         """Hardware addresses `(N, 6)` of addresses that answered, in order."""
-        return self.macs[self.addresses.index_of(addresses.chunk(0, addresses.size))]
+        return self.heard_of(addresses.chunk(0, addresses.size))[0]
+
+    def heard_of(self, addresses: NDArray[np.uint32]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Hardware addresses `(N, 6)` of addresses that answered, and which of them are contested."""
+        task = self.addresses.index_of(addresses)
+        return self.macs[task], self.contested[task]

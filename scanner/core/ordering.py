@@ -41,7 +41,13 @@ def merged_order(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def distinct(numbers: NDArray[Number]) -> NDArray[Number]:
     """All different numbers, ascending: what `np.unique` does when it has imported `numpy.ma`."""
+    return counted(numbers)[0]
+
+
+def counted(numbers: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
+    """All different numbers, ascending, and how often each is there."""
     ordered = np.sort(numbers)
-    first = np.ones(len(ordered), dtype=np.bool_)
-    first[1:] = ordered[1:] != ordered[:-1]
-    return ordered[first]
+    begins = np.ones(len(ordered), dtype=np.bool_)
+    begins[1:] = ordered[1:] != ordered[:-1]
+    first = np.flatnonzero(begins)
+    return ordered[first], np.diff(first, append=len(ordered))

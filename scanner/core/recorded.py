@@ -92,6 +92,27 @@ class Question:
     rules: Mapping[Protocol, ReplyRules] = field(default_factory=dict)
 
 
+def bearing(question: Question, rules: Rules, decoded: Decoded) -> tuple[Probes, Claims]:
+    """The packets that bear on a question: what may be a probe, and what may say something of one."""
+    probes = candidate_probes(decoded, question.ports, question.rules.get(Protocol.TCP, SYN_REPLIES))
+    claims = rules.claims(decoded)
+    claims = claims.where(question.ports[claims.target_port])
+    if question.key is not None:
+        probes = probes.where(question.key.ours(probes))
+        claims = claims.where(~echoes(claims))
+    else:
+        told = rules.asides(decoded)
+        told = told.where(question.ports[told.target_port])
+        claims = Claims.concatenate([claims, _first_and_last(told)])
+    if question.prober is not None:
+        probes = probes.take(question.prober(probes.prober))
+        claims = claims.take(question.prober(claims.prober))
+    if question.target is not None:
+        probes = probes.take(question.target(probes.target))
+        claims = claims.take(question.target(claims.target))
+    return probes, claims
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What came of it.
@@ -112,7 +133,6 @@ class RecordedTraffic:
         self._question = question
         self._scratch = scratch
         self._rules = Rules(question.rules)
-        self._tcp = question.rules.get(Protocol.TCP, SYN_REPLIES)
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
         self._presence = Presence()
@@ -125,23 +145,7 @@ class RecordedTraffic:
             decoded: they.
             frames: how many came before them in the capture. Raises CaptureError for want of room.
         """
-        question = self._question
-        probes = candidate_probes(decoded, question.ports, self._tcp)
-        claims = self._rules.claims(decoded)
-        claims = claims.where(question.ports[claims.target_port])
-        if question.key is not None:
-            probes = probes.where(question.key.ours(probes))
-            claims = claims.where(~echoes(claims))
-        else:
-            told = self._rules.asides(decoded)
-            told = told.where(question.ports[told.target_port])
-            claims = Claims.concatenate([claims, _once_each(told)])
-        if question.prober is not None:
-            probes = probes.take(question.prober(probes.prober))
-            claims = claims.take(question.prober(claims.prober))
-        if question.target is not None:
-            probes = probes.take(question.target(probes.target))
-            claims = claims.take(question.target(claims.target))
+        probes, claims = bearing(self._question, self._rules, decoded)
         probes, claims = thinned(probes, claims)
         self._probes.add(flow_keys(probes), replace(probes, frame=probes.frame + frames))
         self._claims.add(flow_keys(claims), replace(claims, frame=claims.frame + frames))
@@ -255,7 +259,7 @@ class RecordedTraffic:
         key = self._question.key
         if key is not None:
             to_us = key.sources.contains(claims.prober)
-            named = np.isin(_target_keys(claims), distinct(_target_keys(probes)))
+            named = np.isin(target_keys(claims), distinct(target_keys(probes)))
             return int(np.count_nonzero(to_us & named)) - int(np.count_nonzero(genuine))
         # What a connection that was made says later has other numbers, and is no forgery.
         talk = (ledger.state[task] == Rank.OPEN) & (claims.reason[row] != reason_code(Reason.SYN_ACK))
@@ -263,14 +267,19 @@ class RecordedTraffic:
         return int(np.count_nonzero(reply & ~genuine & ~talk))
 
 
-def _once_each(told: Claims) -> Claims:
-    """One claim of those that say the same of the same flow, as a connection's acknowledgements do."""
-    words = flow_words(told)
-    _, first = np.unique(mix((mix(words), told.sequence.astype(np.uint64))), return_index=True)
-    return told.take(np.sort(first))
+def _first_and_last(told: Claims) -> Claims:
+    """Of those that say the same of the same flow, as a connection's acknowledgements do, two.
+
+    A probe may have left in between.
+    """
+    same = mix((mix(flow_words(told)), told.sequence.astype(np.uint64)))
+    order = np.lexsort((told.times, same))
+    ends = np.ones(len(order), dtype=np.bool_)
+    ends[1:-1] = (same[order][1:-1] != same[order][:-2]) | (same[order][1:-1] != same[order][2:])
+    return told.where(ends[np.argsort(order)])
 
 
-def _target_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
+def target_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
     """Address, protocol and port in one number, in the order of records."""
     address = packets.target.astype(np.uint64) << np.uint64(24)
     protocol = packets.protocol.astype(np.uint64) << np.uint64(16)
@@ -282,7 +291,7 @@ def _tasks(
     probes: Probes, *, per_prober: bool
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Target and prober (else ABSENT) of each task, in order, and the task of each probe."""
-    keys = _target_keys(probes)
+    keys = target_keys(probes)
     if not per_prober:
         targets, task = np.unique(keys, return_inverse=True)
         return targets, np.full(len(targets), ABSENT, dtype=np.int64), task

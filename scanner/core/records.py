@@ -15,7 +15,7 @@ from scanner.core.rules import Rank, state_of
 from scanner.model import REASONS, ProberVerdict, Superseded, Verdict
 
 Names = Callable[[NDArray[np.uint32]], list[str]]
-"""Texts of addresses."""
+"""Texts of addresses' numbers; those below `book.FIRST_ENTRY` are IPv4 addresses themselves."""
 
 OUI = 8
 """Characters of a hardware address that say who made it: its first three bytes (IEEE 802, 8.2.2)."""

@@ -29,6 +29,9 @@ from scanner.core.sendlog import LateLog
 PACE = 1.02
 """Seconds between two probes to a host: Linux's limit, and a hair, for its clock ticks in hundredths."""
 
+_APART = 0.001
+"""Seconds between two hosts at first: those in one kernel share a limit (`net.ipv4.icmp_msgs_per_sec`)."""
+
 MOST_SILENT = 20
 """Probes in a row that stay silent, before a host is taken to have nothing more to say."""
 
@@ -66,6 +69,7 @@ class Stragglers:
         self._end: NDArray[np.int64] = self._begin + count
         self._at: NDArray[np.int64] = self._begin.copy()
         self._due: NDArray[np.float64] = np.full(len(begin), -np.inf)
+        self._begun = False
         self._asked: NDArray[np.bool_] = np.zeros(len(begin), dtype=np.bool_)
         self._told: NDArray[np.bool_] = np.zeros(len(begin), dtype=np.bool_)
         self._limited: NDArray[np.bool_] = np.zeros(len(begin), dtype=np.bool_)
@@ -107,6 +111,10 @@ class Stragglers:
 
     def _go_on(self, now: float) -> None:
         """Hosts whose last probe has had its time move on to their next silent port."""
+        if not self._begun:
+            self._begun = True
+            count = len(self._due)
+            self._due[:] = now + np.arange(count) * min(_APART, PACE / max(1, count))
         hosts = np.flatnonzero(self._due <= now)
         asked = hosts[self._asked[hosts]]
         silent = self._is_silent(asked)

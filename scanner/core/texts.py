@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core.columns import Columns, counted
+from scanner.core.columns import Columns
+from scanner.core.ordering import distinct
 
 _THOUSAND = 1000
 _DECIMALS = 10_000
@@ -106,7 +107,7 @@ def _lay(room: NDArray[np.uint8], place: NDArray[np.int64], piece: Texts, behind
         _windows(room, width)[place] = piece.cells
         return
     # What a cell has too much would reach into the next line, which is begun already.
-    for length in counted(piece.lengths)[0].tolist():
+    for length in distinct(piece.lengths).tolist():
         if length:
             rows = np.flatnonzero(piece.lengths == length)
             cells = piece.cells[rows].view(np.uint8).reshape(len(rows), width)[:, :length]

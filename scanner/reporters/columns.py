@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.addresses import format_addresses
+from scanner.core.book import FIRST_ENTRY
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes
 from scanner.core.records import NS_PER_US, OUI, Names, mac_texts, superseded
 from scanner.core.rules import Rank, state_of
@@ -112,7 +113,7 @@ class Cutter:
         return b"%d" % first if (numbers == first).all() else self._writing.decimals(numbers)
 
     def _addresses(self, numbers: NDArray[np.uint32], names: Names) -> Sequence[Piece]:
-        if names is format_addresses:
+        if names is format_addresses or int(numbers.max(initial=0)) < FIRST_ENTRY:
             return self._writing.quads(numbers)
         return [Texts.of([text.encode() for text in names(numbers)])]
 

@@ -30,6 +30,11 @@ _MOST_SAID = 60
 _LIKELY = 0.5
 _ALL = 0  # no port has this number
 
+_SUSPICIOUS = 8
+"""Addresses of one hardware address; a host, or routers that stand in for each other, have fewer."""
+
+_MOST_MACS = 3
+
 MOST_PORTS = 32
 """Ports of a protocol that the summary counts each on its own."""
 
@@ -130,6 +135,15 @@ def escape(text: str) -> str:
     return "".join(map(_escaped, kept))
 
 
+def printable(text: str) -> str:
+    """A line of ours that quotes what came from outside: all of it, and nothing but printable."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    return character if character == "\\" else _escaped(character)
+
+
 def _escaped(character: str) -> str:
     if character == "\\":
         return "\\\\"
@@ -195,6 +209,17 @@ def remarked(*remarks: Mapping[str, int]) -> list[str]:
         for counts in remarks
         for text, count in counts.items()
     ]
+
+
+def shared_macs(macs: Counter[int]) -> list[str]:
+    """A line for each hardware address that answered for suspiciously many addresses."""
+    many = [(mac, count) for mac, count in macs.most_common(_MOST_MACS + 1) if count >= _SUSPICIOUS]
+    lines = [
+        f"{mac.to_bytes(6, 'big').hex(':')} answered for {thousands(count)} addresses: "
+        "proxy ARP, or a host of many addresses"
+        for mac, count in many[:_MOST_MACS]
+    ]
+    return [*lines, "and others did"] if len(many) > _MOST_MACS else lines
 
 
 def _states(states: Mapping[State, Counter[Reason]]) -> list[str]:

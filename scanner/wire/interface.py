@@ -28,8 +28,8 @@ _IFF_RUNNING = 0x40
 # include/uapi/linux/if_arp.h
 ARPHRD_ETHER = 1
 ARPHRD_LOOPBACK = 772
-_ARPHRD_WITHOUT_HEADER = frozenset({512, 519, 768, 65534})
-"""PPP, RAWIP, TUNNEL (IPIP), NONE (tun, WireGuard): frames begin at the IP header."""
+_ARPHRD_WITHOUT_HEADER = frozenset({512, 519, 768, 769, 776, 65534})
+"""PPP, RAWIP, TUNNEL (IPIP), TUNNEL6, SIT, NONE (tun, WireGuard): frames begin at the IP header."""
 
 # https://www.tcpdump.org/linktypes.html
 LINKTYPE_NULL = 0

@@ -34,6 +34,9 @@ _SEND_BUFFER = 4 << 20
 _IP_RECVERR = 11  # include/uapi/linux/in.h
 _IPV6_RECVERR = 25  # include/uapi/linux/in6.h
 
+NEIGHBOUR_PATIENCE = 5.0
+"""Seconds in which the kernel gives up neighbours that do not answer, and has room for others."""
+
 _CONGESTION = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.EINTR})
 _BROKEN = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENXIO, errno.EBADF})
 
@@ -74,6 +77,7 @@ class KernelOutput:
         # Not to loopback: bound to it, the kernel no longer takes the address of another interface of
         # ours for local, and its TCP answers nothing. Local addresses go there anyway. For the same
         # reason link-local ones have no scope there: they belong to the interface they are on.
+        self._full_since: float | None = None
         self._bound = interface.hardware_type != ARPHRD_LOOPBACK
         self._sockets: list[socket.socket] = []
         self._senders: dict[int, DatagramSender] = {}
@@ -104,7 +108,7 @@ class KernelOutput:
         while done < len(packets):
             now = time.time_ns()
             taken, number = sender.send(done, min(done + _SLICE, len(packets)))
-            if number in _CONGESTION:
+            if number in _CONGESTION or (number and self._neighbours_are_full(ethertype, number)):
                 break
             if number:
                 failure = self._failure(number)
@@ -114,6 +118,8 @@ class KernelOutput:
                     break  # the next call raises; what has left is reported first
                 kept_in += 1
                 taken = 1
+            else:
+                self._full_since = None
             times[done : done + taken] = now
             done += taken
         return times[:done], kept_in
@@ -147,6 +153,19 @@ class KernelOutput:
             sock.close()
             raise WireError(f"no raw IP socket on {self._interface.name}: {error.strerror}") from None
         return sock
+
+    def _neighbours_are_full(self, ethertype: int, number: int) -> bool:
+        """Whether the neighbour table had no room, as far as can be told.
+
+        Of IPv4 the kernel says ENOBUFS, of IPv6 EINVAL (net/ipv6/ip6_output.c, ip6_finish_output2), as
+        for a route that is a black hole: where waiting does not help, it was that.
+        """
+        if ethertype != ETHERTYPE_IPV6 or number != errno.EINVAL:
+            return False
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        return now - self._full_since < NEIGHBOUR_PATIENCE
 
     def _failure(self, number: int) -> WireError | None:
         """The error to raise where the interface is what failed, and not this one packet."""

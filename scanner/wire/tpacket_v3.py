@@ -116,12 +116,19 @@ class RingMemory:
         return guess if right.all() else guess[: int(right.argmin()) + 1]
 
     def _alike(self, first: int, end: int) -> NDArray[np.int64]:
-        """Places that look like headers: `tp_mac` and `tp_net` are the same in all of a link.
+        """Places that look like headers of this block.
 
-        So may a payload, by chance or somebody's wit; then the chain does not close.
+        `tp_mac` and `tp_net` are the same in all of a link. But so they are in what is left of earlier
+        headers in the gaps between frames, which is older than the first of these; and they may be in a
+        payload, by chance or somebody's wit: then the chain does not close.
         """
-        alike = self.words[(first >> 2) + _MAC_NET_WORD : end >> 2 : 2]
-        return np.flatnonzero(alike == alike[:1]) * _HEADER_ALIGNMENT + first
+        word = first >> 2
+        alike = self.words[word + _MAC_NET_WORD : end >> 2 : 2]
+        words = np.flatnonzero(alike == alike[:1]) * (_HEADER_ALIGNMENT >> 2) + word
+        seconds, nanoseconds = self.words[words + 1], self.words[words + 2]
+        recent = (seconds > seconds[0]) | ((seconds == seconds[0]) & (nanoseconds >= nanoseconds[0]))
+        places: NDArray[np.int64] = words[recent] << 2
+        return places
 
     def _followed(self, headers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """All headers, of which the first ones are known."""

@@ -10,16 +10,20 @@ import enum
 from dataclasses import dataclass
 
 from scanner.model import Protocol
+from tests.bench.labs import LINK_NET, SILENT_NET, WIDE_NET
 from tests.bench.outputs import (
     Reader,
     ghostport_open,
+    ghostport_ports,
     ghostport_records,
     masscan_discoveries,
     nmap_greppable,
+    nmap_ports,
     open_addresses,
 )
 
 MIXED = "10.50.0.0/16"
+PORTS = 1000
 MILLION = 16 * 65_536
 
 
@@ -28,6 +32,14 @@ class Figure(enum.StrEnum):
 
     PROCESS = "seconds of the whole process"
     SENDING = "seconds while packets leave, by the interface's counter"
+    TOLD = "seconds of the work alone, by the program's own clock"
+
+
+class About(enum.StrEnum):
+    """What verdicts are about."""
+
+    NETWORK = "the addresses of a lab's network"
+    PORTS = "ports of one host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +61,17 @@ class Contender:
 class Case:
     """Tools at one task. The first is ours, and the others' times are held against its.
 
-    protocol, targets: what the verdicts are about; `{open_host}` is one address.
+    place: the lab. about, protocol, targets: what the verdicts say; `{open_host}` is one address.
     repeat: how often as many runs as asked for; for what takes no time.
-    isolated: in the prober's namespace. prepare: a command to run once before.
+    isolated: in the prober's namespace, where packets that leave are counted. prepare: run once before.
     packets: how many the task is about, for packets a second; "evidence": as many as are in it.
     """
 
     name: str
     title: str
     contenders: tuple[Contender, ...]
+    place: str = "full"
+    about: About = About.NETWORK
     protocol: Protocol = Protocol.TCP
     targets: str = MIXED
     figure: Figure = Figure.PROCESS
@@ -69,10 +83,10 @@ class Case:
 
 _TCP = "{ghostport} sweep 10.50.0.0/16 --tcp --rate max -q -o {out}"
 _UDP = "{ghostport} sweep 10.50.0.0/16 --udp --rate max -q -o {out}"
-_ZMAP = (
-    "zmap 10.50.0.0/16 -b /dev/null -r 10000000 -c 2 -p 401 -i {interface} -G {router_mac} -q -v 1 -o {out}"
-)
-_NMAP = "nmap -n -Pn -p401 --min-rate 100000 -T5 --max-retries 1 -oG {out} 10.50.0.0/16"
+_ZMAP_TO = "-b /dev/null -r 10000000 -c 2 -p 401 -i {interface} -G {router_mac} -q -v 1 -o {out}"
+_ZMAP = f"zmap 10.50.0.0/16 {_ZMAP_TO}"
+_NMAP_AS = "nmap -n -Pn -p401 --min-rate 100000 -T5 --max-retries 1 -oG {out}"
+_NMAP = f"{_NMAP_AS} 10.50.0.0/16"
 # What it found shall be known even when it does not end, hence stdbuf.
 _MASSCAN = (
     "stdbuf -oL masscan 10.50.0.0/16 -p401 --rate 10000000 --wait 2 -e {interface} --router-mac {router_mac}"
@@ -108,6 +122,109 @@ CASES = (
         protocol=Protocol.UDP,
     ),
     Case(
+        "tcp-silent",
+        "TCP SYN to a silent /16",
+        (
+            Contender(
+                "ghostport",
+                f"{{ghostport}} sweep {SILENT_NET} --tcp --rate max -q -o {{out}}",
+                ghostport_records,
+            ),
+            Contender("zmap", f"zmap {SILENT_NET} {_ZMAP_TO}", open_addresses),
+            Contender("nmap", f"{_NMAP_AS} {SILENT_NET} -sS", nmap_greppable, most_runs=1),
+        ),
+        place="silent",
+        targets=SILENT_NET,
+    ),
+    Case(
+        "udp-silent",
+        "UDP to a silent /16",
+        (
+            Contender(
+                "ghostport",
+                f"{{ghostport}} sweep {SILENT_NET} --udp --rate max -q -o {{out}}",
+                ghostport_records,
+            ),
+            Contender("zmap", f"zmap {SILENT_NET} {_ZMAP_TO} -M udp", open_addresses),
+        ),
+        place="silent",
+        protocol=Protocol.UDP,
+        targets=SILENT_NET,
+    ),
+    Case(
+        "link",
+        "TCP SYN to a /16 on the prober's own link, 30 000 hosts there",
+        (
+            Contender(
+                "ghostport",
+                f"{{ghostport}} sweep {LINK_NET} --tcp --rate max -q -o {{out}}",
+                ghostport_records,
+            ),
+            Contender(
+                "nmap",
+                f"nmap -n -p401 --min-rate 100000 -T5 --max-retries 1 -oG {{out}} {LINK_NET}",
+                most_runs=1,
+                deadline=60.0,
+            ),
+        ),
+        place="link",
+        targets=LINK_NET,
+    ),
+    Case(
+        "million",
+        "TCP SYN to a million addresses",
+        (
+            Contender(
+                "ghostport",
+                f"{{ghostport}} sweep {WIDE_NET} --tcp --rate max -q -o {{out}}",
+                ghostport_records,
+            ),
+            Contender("zmap", f"zmap {WIDE_NET} {_ZMAP_TO}", open_addresses),
+        ),
+        place="wide",
+        targets=WIDE_NET,
+    ),
+    Case(
+        "memory",
+        "16.7 million addresses, nobody there, no network: our own cost",
+        (Contender("ghostport, as a library", "{python} {bench}/sink.py 10.0.0.0/8"),),
+        packets=1 << 24,
+        isolated=False,
+    ),
+    Case(
+        "ports",
+        f"{PORTS} ports of one host",
+        (
+            Contender(
+                "ghostport",
+                f"{{ghostport}} sweep {{open_host}} --tcp -p 1-{PORTS} --rate max -q -o {{out}}",
+                ghostport_ports,
+            ),
+            Contender(
+                "nmap",
+                f"nmap -n -Pn -sS -p1-{PORTS} --min-rate 100000 -T5 -oX {{out}} {{open_host}}",
+                nmap_ports,
+            ),
+        ),
+        about=About.PORTS,
+        targets="{open_host}",
+        repeat=2,
+    ),
+    Case(
+        "records",
+        "a million verdicts as JSON lines",
+        (
+            Contender("ghostport", "{python} {bench}/records.py columns 1000000 {out}"),
+            Contender("msgspec, from objects", "{python} {bench}/records.py objects 1000000 {out}"),
+            Contender(
+                "json.dumps, from objects", "{python} {bench}/records.py json 1000000 {out}", most_runs=2
+            ),
+        ),
+        figure=Figure.TOLD,
+        packets=1_000_000,
+        isolated=False,
+    ),
+    Case(
         "evidence",
         "TCP SYN to a mixed /16, every packet recorded",
         (
@@ -135,22 +252,25 @@ CASES = (
                 ghostport_open,
             ),
             Contender("trafgen", _TRAFGEN),
+            Contender(
+                "trafgen, and somebody listens", f"{{python}} {{bench}}/listening.py {{interface}} {_TRAFGEN}"
+            ),
         ),
         figure=Figure.SENDING,
         packets=MILLION,
     ),
     Case(
         "scapy",
-        "TCP SYN to a mixed /22",
+        "TCP SYN to a mixed /20",
         (
             Contender(
                 "ghostport",
-                "{ghostport} sweep 10.50.200.0/22 --tcp --rate max -q -o {out}",
+                "{ghostport} sweep 10.50.192.0/20 --tcp --rate max -q -o {out}",
                 ghostport_records,
             ),
-            Contender("scapy sr()", "{python} {bench}/scapy_sr.py 10.50.200.0/22 {out}", open_addresses),
+            Contender("scapy sr()", "{python} {bench}/scapy_sr.py 10.50.192.0/20 {out}", open_addresses),
         ),
-        targets="10.50.200.0/22",
+        targets="10.50.192.0/20",
     ),
     Case(
         "start",
@@ -184,7 +304,7 @@ CASES = (
             Contender("ghostport", "{ghostport} read {traffic} -q -o {out}"),
             Contender("tcpdump -w", "tcpdump -r {traffic} -w {out} -Z root 'port 401'"),
             Contender(
-                "scapy PcapReader", "{python} {bench}/scapy_read.py {traffic}", most_runs=1, deadline=300.0
+                "scapy PcapReader", "{python} {bench}/scapy_read.py {traffic}", most_runs=1, deadline=60.0
             ),
         ),
         packets="traffic",

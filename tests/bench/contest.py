@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.capture import open_capture
-from scanner.lab import Lab, Truth
-from tests.bench.cases import Case, Contender, Figure
+from scanner.lab import Lab
+from tests.bench.cases import PORTS, About, Case, Contender, Figure
+from tests.bench.labs import Labs
 from tests.bench.measure import Run, measure
-from tests.bench.place import command_of
-from tests.bench.score import Score, score
+from tests.bench.outputs import PORT
+from tests.bench.place import command_of, words_of
+from tests.bench.score import Fact, Score, facts_of, score
 from tests.bench.sending import TransmitCounter
+
+_MANY = 20_000
+"""Packets, from which on it is worth saying how fast they left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +27,15 @@ class Attempt:
     """One run of one contender.
 
     seconds: what the case compares. failed: the last line it wrote, where its exit code is not 0.
+    sent: packets that left by the interface's counter. rate: of them a second, while the first half left.
     """
 
     run: Run
     seconds: float
     score: Score | None
     failed: str | None
+    sent: int | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,62 +51,87 @@ Teller = Callable[[str], None]
 
 
 class Ring:
-    """Runs cases on a lab."""
+    """Runs cases, each in its lab.
 
-    def __init__(self, lab: Lab, truth: Callable[[Case], Truth], words: Mapping[str, str]) -> None:
-        self._lab = lab
-        self._truth = truth
-        self._words = words
+    known: what is told of a case's targets, worked out once.
+    """
+
+    def __init__(self, labs: Labs, scratch: Path) -> None:
+        self._labs = labs
+        self._scratch = scratch
+        self._known: dict[str, list[Fact]] = {}
 
     def run(self, case: Case, *, rounds: int, tell: Teller) -> Contest:
         """All rounds of a case."""
-        self._lab.assert_isolated()
+        lab = self._labs.get(case.place, tell)
+        lab.assert_isolated()
+        words = words_of(lab, self._scratch)
         if case.prepare is not None:
             tell(f"{case.name}: preparing")
-            self._prepare(case.prepare)
+            with tempfile.TemporaryDirectory() as name:
+                command = command_of(case.prepare, words, Path(name), lab)
+                measure(command, folder=Path(name), deadline=60)
         attempts: dict[str, list[Attempt]] = {contender.name: [] for contender in case.contenders}
         for turn in range(rounds * case.repeat):
             for contender in case.contenders:
                 if contender.most_runs is not None and turn >= contender.most_runs:
                     continue
-                attempt = self._attempt(case, contender)
+                attempt = self._attempt(case, contender, lab, words)
                 attempts[contender.name].append(attempt)
                 tell(f"{case.name} {turn + 1}/{rounds * case.repeat}: {contender.name} {_outcome(attempt)}")
-        return Contest(case, self._packets(case), attempts)
+        return Contest(case, _packets(case, words), attempts)
 
-    def _prepare(self, command: str) -> None:
-        with tempfile.TemporaryDirectory() as name:
-            measure(command_of(command, self._words, Path(name), self._lab), folder=Path(name), deadline=60)
-
-    def _attempt(self, case: Case, contender: Contender) -> Attempt:
+    def _attempt(self, case: Case, contender: Contender, lab: Lab, words: Mapping[str, str]) -> Attempt:
         with tempfile.TemporaryDirectory() as name, ExitStack() as watching:
             folder = Path(name)
-            lab = self._lab if case.isolated else None
-            command = command_of(contender.command, self._words, folder, lab)
+            command = command_of(contender.command, words, folder, lab if case.isolated else None)
             counter = None
-            if case.figure is Figure.SENDING:
-                counter = watching.enter_context(TransmitCounter(self._lab, self._words["interface"]))
+            if case.isolated:
+                counter = watching.enter_context(TransmitCounter(lab, words["interface"]))
             run = measure(command, folder=folder, deadline=contender.deadline)
             watching.close()
             if run.ended and run.exit_code != 0:
                 return Attempt(run, run.seconds, None, _last_line(folder / "stderr"))
             seconds = run.seconds
-            if counter is not None and isinstance(case.packets, int):
-                try:
+            try:
+                if case.figure is Figure.SENDING and counter is not None and isinstance(case.packets, int):
                     seconds = counter.seconds_for(case.packets)
-                except ValueError as error:
-                    return Attempt(run, run.seconds, None, str(error))
-            return Attempt(run, seconds, self._score(case, contender, folder), None)
+                elif case.figure is Figure.TOLD:
+                    seconds = float((folder / "stdout").read_text())
+            except ValueError as error:
+                return Attempt(run, run.seconds, None, str(error))
+            return Attempt(
+                run,
+                seconds,
+                self._score(case, contender, folder, lab, words),
+                None,
+                sent=None if counter is None else counter.sent,
+                rate=None if counter is None or counter.sent < _MANY else counter.rate(counter.sent // 2),
+            )
 
-    def _score(self, case: Case, contender: Contender, folder: Path) -> Score | None:
+    def _score(
+        self, case: Case, contender: Contender, folder: Path, lab: Lab, words: Mapping[str, str]
+    ) -> Score | None:
         if contender.reads is None:
             return None
-        return score(contender.reads(folder), self._truth(case), case.targets.format(**self._words))
+        if case.name not in self._known:
+            self._known[case.name] = _facts(case, lab, case.targets.format(**words))
+        return score(contender.reads(folder), self._known[case.name])
 
-    def _packets(self, case: Case) -> int | None:
-        if isinstance(case.packets, str):
-            return sum(len(frames.starts) for frames in open_capture(self._words[case.packets]))
-        return case.packets
+
+def _facts(case: Case, lab: Lab, targets: str) -> list[Fact]:
+    """What is true of a case's targets."""
+    if case.about is About.PORTS:
+        return [
+            Fact(f"{targets} {port}", "open" if port == PORT else "closed") for port in range(1, PORTS + 1)
+        ]
+    return facts_of(lab.truth(case.protocol), targets)
+
+
+def _packets(case: Case, words: Mapping[str, str]) -> int | None:
+    if isinstance(case.packets, str):
+        return sum(len(frames.starts) for frames in open_capture(words[case.packets]))
+    return case.packets
 
 
 def _outcome(attempt: Attempt) -> str:

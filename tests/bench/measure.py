@@ -38,9 +38,13 @@ def measure(command: Sequence[str], *, folder: Path, deadline: float) -> Run:
     """Run a command, for `deadline` seconds at most; what it writes is `stdout` and `stderr` in `folder`."""
     peak = folder / "peak"
     timed = [time_program(), "--quiet", "--format=%M", f"--output={peak}", *command]
+    # Python finds its modules compiled, as it does for everybody but some developers.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         before = time.perf_counter()
-        with subprocess.Popen(timed, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr) as process:
+        with subprocess.Popen(
+            timed, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment
+        ) as process:
             try:
                 ended = _ends_within(process.pid, deadline)
             except BaseException:

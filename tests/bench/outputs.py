@@ -47,6 +47,12 @@ def ghostport_records(folder: Path) -> Found:
     return Found({record.ip: record.state for record in records if record.port == PORT}, whole=True)
 
 
+def ghostport_ports(folder: Path) -> Found:
+    """All records, by address and port."""
+    records = msgspec.json.Decoder(_Record).decode_lines((folder / OUT).read_bytes())
+    return Found({f"{record.ip} {record.port}": record.state for record in records}, whole=True)
+
+
 def ghostport_open(folder: Path) -> Found:
     """The same of `--show open`."""
     return Found(ghostport_records(folder).states, whole=False)
@@ -55,6 +61,19 @@ def ghostport_open(folder: Path) -> Found:
 def nmap_greppable(folder: Path) -> Found:
     """The file of `nmap -oG`."""
     return Found(dict(_NMAP.findall((folder / OUT).read_text())), whole=True)
+
+
+def nmap_ports(folder: Path) -> Found:
+    """The file of `nmap -oX`: the states of many ports, those of most of them in one word."""
+    text = (folder / OUT).read_text()
+    (host,) = re.findall(r'<address addr="([^"]+)" addrtype="ipv4"', text)
+    (asked,) = re.findall(r'<scaninfo [^>]*services="1-(\d+)"', text)
+    rest = re.findall(r'<extraports state="([^"]+)"', text)
+    states = {f"{host} {port}": rest[0] if rest else "" for port in range(1, int(asked) + 1)}
+    states |= {
+        f"{host} {port}": state for port, state in re.findall(r'portid="(\d+)"><state state="([^"]+)"', text)
+    }
+    return Found(states, whole=True)
 
 
 def open_addresses(folder: Path) -> Found:

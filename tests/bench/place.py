@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -28,8 +28,12 @@ def words_of(lab: Lab, scratch: Path) -> dict[str, str]:
         "interface": PROBER_INTERFACE,
         "own_mac": _mac(lab.prober, PROBER_INTERFACE),
         "router_mac": _mac(lab.target, TARGET_INTERFACE),
-        "open_host": str(IPv4Address(lab.plan.open_addresses(Protocol.TCP)[0])),
+        "open_host": _first(lab.plan.open_addresses(Protocol.TCP)),
     }
+
+
+def _first(addresses: Sequence[int]) -> str:
+    return str(IPv4Address(addresses[0])) if addresses else ""
 
 
 def command_of(template: str, words: Mapping[str, str], folder: Path, lab: Lab | None) -> list[str]:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from scanner.lab import Truth
 from tests.bench.outputs import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is true of one target. certain: False where the lab loses or limits replies."""
+
+    who: str
+    state: str
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +34,30 @@ class Score:
     lost: int
 
 
-def score(found: Found, truth: Truth, targets: str) -> Score:
-    """Hold states against the truth, for the addresses of `targets`."""
+def facts_of(truth: Truth, targets: str) -> list[Fact]:
+    """What is true of the addresses of a network."""
     network = IPv4Network(targets)
     first, last = int(network[0]), int(network[-1])
+    return [
+        Fact(record["ip"], record["state"], record["certain"])
+        for record in truth.records()
+        if first <= int(IPv4Address(record["ip"])) <= last
+    ]
+
+
+def score(found: Found, facts: Iterable[Fact]) -> Score:
+    """Hold states against the truth."""
     strangers = set(found.states)
     open_found = open_there = wrong = lost = 0
-    for record in truth.records():
-        address = record["ip"]
-        if not first <= int(IPv4Address(address)) <= last:
-            continue
-        strangers.discard(address)
-        said = found.states.get(address)
-        if record["state"] == "open":
+    for fact in facts:
+        strangers.discard(fact.who)
+        said = found.states.get(fact.who)
+        if fact.state == "open":
             open_there += 1
             open_found += said == "open"
-        if said == record["state"] or (said is None and not found.whole):
+        if said == fact.state or (said is None and not found.whole):
             continue
-        if record["certain"]:
+        if fact.certain:
             wrong += 1
         else:
             lost += 1

@@ -46,8 +46,21 @@ class TransmitCounter:
         self._look()
         os.close(self._counters)
 
+    @property
+    def sent(self) -> int:
+        """Packets that left."""
+        return self._looks[-1][1] - self._looks[0][1]
+
     def seconds_for(self, packets: int) -> float:
         """Seconds it took to send so many, reckoned between the first hundredth of them and the last.
+
+        Raises:
+            ValueError: fewer were sent.
+        """
+        return packets / self.rate(packets)
+
+    def rate(self, packets: int) -> float:
+        """Packets a second while the first so many left, but for a hundredth at each end.
 
         Raises:
             ValueError: fewer were sent.
@@ -55,13 +68,13 @@ class TransmitCounter:
         start = self._looks[0][1]
         first = self._reached(start + packets // 100)
         last = self._reached(start + packets - packets // 100)
-        return (last[0] - first[0]) * packets / (last[1] - first[1])
+        return (last[1] - first[1]) / max(last[0] - first[0], _EVERY)
 
     def _reached(self, count: int) -> tuple[float, int]:
         for look in self._looks:
             if look[1] >= count:
                 return look
-        msg = f"only {self._looks[-1][1] - self._looks[0][1]} packets left"
+        msg = f"only {self.sent} packets left"
         raise ValueError(msg)
 
     def _watch(self) -> None:

@@ -24,7 +24,8 @@ class Standing:
 
     runs: how many count. ratio: its time in our time, round by round; None for ours.
     ended: False where it had to be killed; its times and ratios are lower bounds.
-    rss: KiB. rate: packets a second. failed: what it said where it never succeeded.
+    rss: KiB. sent: packets, by the interface's counter. rate: packets a second, by the same while they leave.
+     failed: what it said where it never succeeded.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Standing:
     ratio: Spread | None = None
     cpu: float | None = None
     rss: float | None = None
+    sent: float | None = None
     rate: float | None = None
     open_there: int | None = None
     open_found: Spread | None = None
@@ -68,7 +70,9 @@ def _standing(
         ratio=None if ours is None else _ratio(attempts, ours),
         cpu=statistics.median(attempt.run.cpu for attempt in good),
         rss=statistics.median(attempt.run.rss for attempt in good),
-        rate=None if packets is None else packets / seconds.median,
+        sent=_median([attempt.sent for attempt in good]),
+        rate=_median([attempt.rate for attempt in good])
+        or (None if packets is None else packets / seconds.median),
         open_there=scores[0].open_there if scores else None,
         open_found=_spread(score.open_found for score in scores) if scores else None,
         wrong=_spread(score.wrong for score in scores) if scores else None,
@@ -84,6 +88,11 @@ def _ratio(theirs: list[Attempt], ours: list[Attempt]) -> Spread | None:
         if their.failed is None and our.failed is None
     ]
     return _spread(pairs) if pairs else None
+
+
+def _median(values: list[float | None] | list[int | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
 def _spread(values: Iterable[float]) -> Spread:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from tests.bench.contest import Contest
 from tests.bench.standing import Spread, Standing, standings
 
-_HEAD = ("", "n", "seconds", "times ours", "CPU s", "MiB", "packets/s", "open", "wrong", "lost")
+_HEAD = ("", "n", "seconds", "times ours", "CPU s", "MiB", "sent", "packets/s", "open", "wrong", "lost")
 
 _NOTES = (
-    "seconds: the whole process, median (least–most); of the million SYNs, while they leave.",
+    "seconds: the whole process, median (least–most); of a million SYNs, while they leave; records: writing.",
+    "sent, packets/s: by the interface's counter, while the first half leaves; else of captures and records.",
     "times ours: its time in ghostport's, of the same round. ≥: killed at its deadline.",
     "open: open ports found. wrong: addresses with another verdict than the true one, or none.",
     "lost: the same where the lab drops or limits replies. Of tools that name open ports only, those.",
@@ -39,6 +40,7 @@ def _row(standing: Standing) -> tuple[str, ...]:
         "" if standing.ratio is None else bound + _times(standing.ratio),
         f"{standing.cpu:.2f}",
         f"{(standing.rss or 0) / 1024:.0f}",
+        "" if standing.sent is None else f"{standing.sent:,.0f}".replace(",", " "),
         "" if standing.rate is None else f"{standing.rate:,.0f}".replace(",", " "),
         "" if standing.open_found is None else f"{_counts(standing.open_found)}/{standing.open_there}",
         "" if standing.wrong is None else _counts(standing.wrong),

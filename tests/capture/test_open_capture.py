@@ -102,3 +102,49 @@ def test_no_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(CaptureError, match="standard input: is closed"):
         open_capture("-")
+
+
+def interfaces(*packets: tuple[int, bytes]) -> bytes:
+    """A pcapng file of packets, each of an interface of its own: link type, and four bytes."""
+    file = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+    for number, (link_type, data) in enumerate(packets):
+        file += struct.pack("<IIHHII", 1, 20, link_type, 0, 0, 20)
+        file += struct.pack("<IIIIIII", 6, 36, number, 0, number, 4, 4) + data + struct.pack("<I", 36)
+    return file
+
+
+def test_what_is_of_no_link_type_that_can_be_read_is_refused_at_once(tmp_path):
+    path = tmp_path / "wireless"
+    path.write_bytes(PCAP[:20] + struct.pack("<I", 127))
+    with pytest.raises(CaptureError) as error:
+        open_capture(path)
+    assert str(error.value).startswith(f"{path}: link type 127 (IEEE802_11_RADIOTAP) is not supported")
+
+
+def test_interfaces_that_cannot_be_read_leave_the_others(tmp_path):
+    path = tmp_path / "several"
+    path.write_bytes(interfaces((201, b"blue"), (1, b"abcd"), (201, b"blue"), (9999, b"what"), (1, b"efgh")))
+    warnings: list[str] = []
+    assert captured(open_capture(path, warn=warnings.append)) == [b"abcd", b"efgh"]
+    [line] = warnings
+    assert line.startswith(
+        f"{path}: left out 2 of the packets, and 1 of other types that are not either: "
+        "link type 201 (BLUETOOTH_HCI_H4_WITH_PHDR) is not supported; "
+    )
+    frames = open_capture(path)
+    assert captured([next(frames)]) == [b"abcd", b"efgh"]
+    with pytest.raises(CaptureError, match="left out 2 of the packets"):
+        next(frames)
+
+
+def test_where_no_interface_can_be_read_the_file_is_refused(tmp_path):
+    path = tmp_path / "bluetooth"
+    path.write_bytes(interfaces((201, b"blue")))
+    with pytest.raises(CaptureError, match=f"^{path}: link type 201 "):
+        list(open_capture(path, warn=lambda _: None))
+
+
+def test_an_interface_that_saw_nothing_may_be_of_any_type(tmp_path):
+    path = tmp_path / "idle"
+    path.write_bytes(interfaces() + struct.pack("<IIHHII", 1, 20, 201, 0, 0, 20))
+    assert captured(open_capture(path)) == []

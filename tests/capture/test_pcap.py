@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -9,7 +10,6 @@ import struct
 import subprocess
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -253,7 +253,7 @@ def test_no_room_for_the_file_header_leaves_an_empty_file(tmp_path, room):
     assert path.read_bytes() == b""
 
 
-@contextmanager
+@contextlib.contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
     """The kernel cuts writes short at this size; Python ignores its signal."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -599,7 +599,7 @@ def test_what_fails_while_it_is_read_ahead_is_told_behind_what_came_before():
 
 def test_whoever_stops_early_leaves_nobody_reading():
     frames = read_pcap(io.BytesIO(pcap_bytes(RECORDS * 50)), "it", 100, ahead=True)
-    next(frames)
     assert isinstance(frames, Generator)
+    next(frames)
     frames.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "read ahead"]

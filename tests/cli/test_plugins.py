@@ -52,7 +52,8 @@ def test_they_are_listed_with_where_they_are_from(ghostport, plugin):
     rows = [line.split(maxsplit=2) for line in ran.out.splitlines()]
     assert rows[0][:2] == ["PLUGIN", "VERSION"]
     assert [row[0] for row in rows[1:]] == [
-        "tcp-syn", "udp", "ack", "sctp-init", "icmp-echo", "udp-payload", "nut", "banner", "text", "terminal", "jsonl", "csv", "mine",
+        "tcp-syn", "udp", "ack", "sctp-init", "icmp-echo", "udp-payload",
+        "nut", "banner", "text", "terminal", "jsonl", "csv", "mine",
     ]  # fmt: skip
     assert rows[7][2].split() == ["ghostport", "(scanner.identify.nut)", "identifier", "nut"]
     assert rows[-1][2].split() == [path, "identifier", "x,", "hook", "sweep_ended"]
@@ -252,3 +253,39 @@ def test_no_provider_widens_what_may_be_probed(ghostport, plugin):
     """)  # fmt: skip
     ran = ghostport("sweep", "8.8.8.8", "--plugin", path, "--scope-from", "cmdb")
     assert ran.code == 3
+
+
+# --- probes -------------------------------------------------------------------------------------
+
+
+def test_another_probe_asks_instead(ghostport):
+    ran = ghostport("sweep", "10.0.0.8/30", "--probe", "ack", "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("sweeping 10.0.0.8/30 (4 addresses): tcp 401 by ack; ")
+    both = ghostport("sweep", "10.0.0.8/30", "--probe", "icmp-echo", "--tcp", "--dry-run")
+    assert ": tcp 401, icmp by icmp-echo; " in both.out
+
+
+def test_a_payload_is_short_for_its_probe(ghostport, tmp_path):
+    (tmp_path / "payload").write_bytes(b"x")
+    ran = ghostport("sweep", "10.0.0.8/30", "--payload", tmp_path / "payload", "--dry-run")
+    assert ": udp 401 by udp-payload; " in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--probe", "ack", "--tcp"], "--tcp and --probe ack ask for the same: leave one out"),
+        (["--probe", "ack", "--probe", "tcp-syn"], "both ask over tcp: sweep once for each"),
+        (["--probe", "xmas"], "--probe xmas: there is no such probe; there is: tcp-syn, udp, ack, "),
+        (["--probe", "ack:now"], "--probe ack:now: nothing may stand behind ack"),
+        (["--probe", "udp-payload"], "say which file has the payload"),
+        (["--payload", "/no/such/file"], "/no/such/file: cannot be read: "),
+    ],
+)
+def test_probes_that_cannot_be(ghostport, network, words, fault):
+    ran = ghostport("sweep", "10.0.0.1", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert fault in ran.err
+    assert ran.err.count("\n") == 1
+    assert network.received("10.0.0.1") == 0

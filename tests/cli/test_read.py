@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,35 @@ def test_where_nobody_asked_it_says_what_to_try(ghostport, strange):
     assert ran.code == 0
     assert ran.out.startswith("no probe to the ports asked about in ")
     assert "--conversations" in ran.out
+
+
+def test_where_nothing_was_found_it_says_what_was_not_read(ghostport, tmp_path):
+    path = tmp_path / "spanning-tree.pcap"
+    frame = bytes(12) + b"\x88\xcc" + bytes(50)
+    path.write_bytes(
+        struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+        + struct.pack("<IIII", 1, 0, len(frame), len(frame))
+        + frame
+    )
+    assert "frames not read, neither IP nor ARP: 1" in ghostport("read", path).out
+    assert ghostport("read", path, "-v").out.count("frames not read") == 1
+
+
+def test_a_name_cannot_move_the_cursor(ghostport, strange, tmp_path):
+    path = tmp_path / "a\x1b[2Jb\n"
+    for words in ([path], [path, strange]):
+        ran = ghostport("read", *words)
+        assert ran.code == 2
+        assert "a\\x1b[2Jb\\x0a: cannot be read: No such file" in ran.err
+        assert "\x1b" not in ran.err
+
+
+def test_a_link_type_that_cannot_be_read_is_named_with_its_file(ghostport, strange, tmp_path):
+    path = tmp_path / "wireless.pcap"
+    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 127))
+    ran = ghostport("read", path, strange)
+    assert ran.code == 2
+    assert f"{path}: link type 127 (IEEE802_11_RADIOTAP) is not supported" in ran.err
 
 
 def test_what_was_not_read_is_told_to_those_who_ask(ghostport, strange):

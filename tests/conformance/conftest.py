@@ -193,7 +193,6 @@ def every_stage() -> list[ParameterSet]:
         )
         for name in STAGES
         for version in ETHERTYPES
-        if (name, version) != ("memory", 6)
     ]
 
 

@@ -23,14 +23,14 @@ NET_RAW = ["--inh-caps", "+net_raw", "--ambient-caps", "+net_raw"]
 
 ONE_PROBE = """
 import sys
-package, interface, mac, packet = sys.argv[1:]
+package, interface, mac, wire, packet = sys.argv[1:]
 sys.path.insert(0, package)
 import numpy as np
 from scanner.contracts import Batch, Hop
-from scanner.model import UsageError
+from scanner.model import UsageError, WireKind
 from scanner.wire.open import open_wire
 hop = Hop(interface=interface, source=0x7F000001, gateway=None, on_link=False, loopback=interface == "lo",
-          mac=bytes.fromhex(mac) or None, mtu=1500)
+          mac=bytes.fromhex(mac) or None, mtu=1500, wire=WireKind(wire))
 try:
     wire = open_wire(hop)
 except UsageError as error:
@@ -42,6 +42,7 @@ frames = wire.receive(0.5)
 print("sent", len(sent.times), "received", len(frames))
 wire.close()
 """
+MAC = "02" * 6
 SYN = bytes(IP(src="127.0.0.1", dst="127.0.0.1", id=1) / TCP(sport=40000, dport=401))
 
 
@@ -55,7 +56,7 @@ def namespace() -> Iterator[str]:
 
 
 def run_as_nobody(
-    namespace: str, capabilities: list[str], interface: str, mac: str
+    namespace: str, capabilities: list[str], interface: str, mac: str, wire: str
 ) -> subprocess.CompletedProcess[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -65,22 +66,24 @@ def run_as_nobody(
     reachable = f"import sys; sys.path.insert(0, {package!r}); import numpy, scanner.model"
     if subprocess.run([*as_nobody, "-c", reachable], capture_output=True, check=False).returncode != 0:
         pytest.skip("the interpreter, or this checkout, is out of an unprivileged user's reach")
-    arguments = [package, interface, mac, SYN.hex()]
+    arguments = [package, interface, mac, wire, SYN.hex()]
     command = namespaces.exec_command(namespace, [*as_nobody, "-c", ONE_PROBE, *arguments])
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(
-    ("interface", "mac", "said"), [("lo", "", "sent 1 received 1\n"), ("v0", "02" * 6, "sent 1 received 0\n")]
-)
-def test_cap_net_raw_is_enough(namespace: str, interface: str, mac: str, said: str) -> None:
-    ended = run_as_nobody(namespace, NET_RAW, interface, mac)
-    assert (ended.stdout, ended.stderr) == (said, "")
+WAYS = [("lo", "", "auto"), ("lo", "", "scapy"), ("v0", MAC, "auto"), ("v0", "", "raw"), ("v0", MAC, "scapy")]
 
 
-@pytest.mark.parametrize(("interface", "mac"), [("lo", ""), ("v0", "02" * 6)])
-def test_without_it_one_line_says_how_to_mend_it(namespace: str, interface: str, mac: str) -> None:
-    ended = run_as_nobody(namespace, [], interface, mac)
+@pytest.mark.parametrize(("interface", "mac", "wire"), WAYS)
+def test_cap_net_raw_is_enough(namespace: str, interface: str, mac: str, wire: str) -> None:
+    ended = run_as_nobody(namespace, NET_RAW, interface, mac, wire)
+    came = 1 if interface == "lo" else 0
+    assert (ended.stdout, ended.stderr) == (f"sent 1 received {came}\n", "")
+
+
+@pytest.mark.parametrize(("interface", "mac", "wire"), WAYS)
+def test_without_it_one_line_says_how_to_mend_it(namespace: str, interface: str, mac: str, wire: str) -> None:
+    ended = run_as_nobody(namespace, [], interface, mac, wire)
     assert ended.returncode == 2
     assert ended.stdout.startswith("refused: raw packets need CAP_NET_RAW: run with sudo")
     assert ended.stdout.count("\n") == 1

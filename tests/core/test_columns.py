@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scanner.core.columns import Columns, columns, counted, gather
+from scanner.core.columns import Columns, columns, gather
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 60), max_size=10), st.integers(1, 24))
@@ -70,9 +69,3 @@ def test_rows_that_a_mask_chooses() -> None:
     pairs = Pairs(np.arange(3), np.arange(3, dtype=np.uint16))
     assert pairs.where(np.array([True, True, True])) is pairs
     assert pairs.where(np.array([True, False, True])).number.tolist() == [0, 2]
-
-
-@given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)))
-def test_values_are_counted(values: list[int]) -> None:
-    distinct, counts = counted(np.array(values, dtype=np.int64))
-    assert list(zip(distinct.tolist(), counts.tolist(), strict=True)) == sorted(Counter(values).items())

@@ -68,7 +68,7 @@ def hear(lane: NeighbourLane, packets: list[Packet], seconds: float) -> tuple[ND
 
 
 def macs_of(lane: NeighbourLane) -> dict[str, str]:
-    there = lane.answered()
+    there = lane.conclude()
     names = [host for host in HOSTS if there.contains(np.array([parse_address(host)], dtype=np.uint32))[0]]
     return dict(zip(names, (row.tobytes().hex(":") for row in lane.mac_of(there)), strict=True))
 
@@ -171,5 +171,5 @@ def test_only_the_answer_to_the_first_try_measures_the_path() -> None:
 
 def test_nobody_answers() -> None:
     lane = lane_of()
-    assert len(lane.answered()) == 0
-    assert lane.mac_of(lane.answered()).shape == (0, 6)
+    assert len(lane.conclude()) == 0
+    assert lane.mac_of(lane.conclude()).shape == (0, 6)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.core import ordering
-from scanner.core.ordering import distinct, merged_order, stable_order
+from scanner.core.ordering import counted, distinct, merged_order, stable_order
 
 keys_of = st.lists(st.integers(0, 5) | st.integers(0, (1 << 64) - 1), max_size=40)
 
@@ -32,3 +34,9 @@ def test_runs_are_merged_one_behind_the_other(one: list[int], two: list[int]) ->
 @given(keys_of)
 def test_distinct_numbers(keys: list[int]) -> None:
     assert distinct(np.array(keys, dtype=np.uint64)).tolist() == sorted(set(keys))
+
+
+@given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)))
+def test_values_are_counted(values: list[int]) -> None:
+    distinct, counts = counted(np.array(values, dtype=np.int64))
+    assert list(zip(distinct.tolist(), counts.tolist(), strict=True)) == sorted(Counter(values).items())

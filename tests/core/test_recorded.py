@@ -143,6 +143,18 @@ def test_where_the_answer_was_captured_nothing_is_inferred(answer: Packet) -> No
     assert (row["note"], row["hint"]) == (0, 0)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_the_target_said_before_the_probe_hides_nothing_that_it_says_later(backwards: bool) -> None:
+    packets = [(5, reply("A")), (10, syn()), (20, reply("A")), (30, own("A"))]
+    row = only(packets[::-1] if backwards else packets, heard=True)
+    assert (row["note"], row["hint"]) == (0, 0)
+
+
+def test_the_prober_of_an_earlier_connection_betrays_nothing() -> None:
+    assert only([(5, own("A")), (10, syn())], heard=True)["note"] == 0
+    assert NOTES[only([(5, own("A")), (10, syn()), (20, own("A"))], heard=True)["note"]] == "open-inferred"
+
+
 def test_whoever_is_refused_on_the_way_and_yet_answered() -> None:
     row = only([(10, syn()), (20, error(syn())), (30, own("R"))], heard=True)
     assert (row["rank"], NOTES[row["note"]], row["hint"]) == (Rank.FILTERED, "open-inferred", 0)

@@ -52,6 +52,28 @@ def erspan3(frame_type: int = 0, more: bool = False) -> Packet:
     )
 
 
+def teredo(*indications: bytes, sport: int = 9, dport: int = 3544) -> Packet:
+    return v4() / UDP(sport=sport, dport=dport) / Raw(b"".join(indications))
+
+
+def gtp(flags: int, rest: bytes = b"", size: int = 0) -> Packet:
+    """A header of GTP; `size`: bytes of the packet behind it."""
+    head = bytes([flags, 255]) + (len(rest) + size).to_bytes(2, "big") + b"\0\0\0\7" + rest
+    return v4() / UDP(sport=2152, dport=2152) / Raw(head)
+
+
+def pptp(flags: int, rest: bytes) -> Packet:
+    return v4(proto=47) / Raw(bytes([flags >> 8, flags & 0xFF, 0x88, 0x0B]) + b"\0\x2c\0\7" + rest)
+
+
+def l2tp(flags: int, *fields: int) -> Packet:
+    words = b"".join(field.to_bytes(2, "big") for field in (flags, *fields))
+    return v4() / UDP(sport=1701, dport=1701) / Raw(words + b"\xff\3\0\x21")
+
+
+TCP_SIZE = 40
+"""Of FOUR / SYN."""
+
 IP_TUNNELS = {
     "4 in 4": (v4(proto=4), IP),
     "6 in 4": (v4(proto=41), IPv6),
@@ -67,6 +89,22 @@ IP_TUNNELS = {
     "GRE over IPv6": (v6(nh=47) / GRE(proto=IPV4), IP),
     "GRE with labels": (v4() / GRE(proto=LABELLED) / LABELS, IP),
     "Geneve": (v4() / UDP(sport=9, dport=6081) / GENEVE(vni=8, proto=IPV4), IP),
+    "MPLS in IP": (v4(proto=137) / LABELS, IP),
+    "VXLAN-GPE": (v4() / UDP(sport=9, dport=4790) / Raw(b"\x0c\0\0\2\0\0\7\0"), IPv6),
+    "PPP in GRE": (v4(proto=47) / Raw(b"\0\0\x88\x0b\0\x21"), IP),
+    "PPTP": (pptp(0x3001, b"\0\0\0\1\xff\3\0\x21"), IP),
+    "PPTP with acknowledgement": (pptp(0x3081, b"\0\0\0\1\0\0\0\1\x21"), IP),
+    "L2TP": (l2tp(2, 7, 1), IP),
+    "L2TP with all": (l2tp(0x4A02, 58, 7, 1, 1, 1, 2, 0xFFFF), IP),
+    "Teredo": (teredo(), IPv6),
+    "Teredo from the server": (teredo(sport=3544, dport=9), IPv6),
+    "Teredo with its origin": (teredo(b"\0\0" + bytes(6)), IPv6),
+    "Teredo with both": (teredo(b"\0\1\2\3idkey" + bytes(9), b"\0\0" + bytes(6)), IPv6),
+}
+GTP_TUNNELS = {
+    "GTP": gtp(0x30, size=TCP_SIZE),
+    "GTP with a number": gtp(0x32, b"\0\7\0\0", TCP_SIZE),
+    "GTP with extensions": gtp(0x34, b"\0\0\0\x85" + b"\1\x10\1\x85" + b"\2" + bytes(7), TCP_SIZE),
 }
 BRIDGES = {
     "bridged GRE": v4() / GRE(proto=BRIDGED),
@@ -76,6 +114,8 @@ BRIDGES = {
     "bridged Geneve": v4()
     / UDP(sport=9, dport=6081)
     / GENEVE(vni=8, proto=BRIDGED, options=[GeneveOptions(classid=1, type=2, data=b"12345678")]),
+    "bridged VXLAN-GPE": v4() / UDP(sport=9, dport=4790) / Raw(b"\x0c\0\0\3\0\0\7\0"),
+    "EtherIP": v4(proto=97) / Raw(b"\x30\0"),
     "ERSPAN I": v4() / GRE(proto=0x88BE),
     "ERSPAN II": v4() / erspan2(),
     "ERSPAN III": v4() / erspan3(),
@@ -88,6 +128,8 @@ def packets() -> dict[str, Packet]:
     for name, (tunnel, version) in IP_TUNNELS.items():
         for transport in (SYN, ANSWER):
             found[f"{name}, {transport.name}"] = ether(tunnel / (FOUR if version is IP else SIX) / transport)
+    for name, tunnel in GTP_TUNNELS.items():
+        found[name] = ether(tunnel / FOUR / SYN)
     for name, tunnel in BRIDGES.items():
         for ip in (FOUR, SIX):
             for kind, bridged in (("", ether(ip / SYN)), (", tagged", ether(Dot1Q(vlan=5) / ip / ANSWER))):
@@ -106,7 +148,7 @@ def test_what_is_in_a_tunnel_is_read(name: str) -> None:
     [row] = found.kept
     inside = FOUR if row["version"] == 4 else SIX
     assert pick(row, "source", "destination", "ttl") == (inside.src, inside.dst, 9)
-    assert row["tunnel"] != NO_TUNNEL
+    assert (row["tunnel"] == NO_TUNNEL) == ("ERSPAN" in name)
     assert row["data"] == (b"hello" if row["kind"] == "udp" else b"")
     assert found.unread.total() == 0
 
@@ -223,6 +265,29 @@ def test_tunnels_that_differ_have_numbers_that_differ() -> None:
     assert numbered(*(ether(packet) for packet in different * 2)) == found * 2
 
 
+@pytest.mark.parametrize("tunnel", GTP_TUNNELS.values(), ids=GTP_TUNNELS)
+def test_a_phones_packets_have_one_number_whatever_key_each_way_has(tunnel: Packet) -> None:
+    other = turned(tunnel)
+    other[Raw].load = other[Raw].load[:4] + b"\0\0\0\x63" + other[Raw].load[8:]
+    assert numbered(ether(tunnel / FOUR / SYN), ether(other / FOUR / SYN_ACK)) == [1, 1]
+
+
+def test_any_relay_may_carry_6to4() -> None:
+    there, back = IPv6(src="2002:c000:201::1", dst=SIX.dst), IPv6(src=SIX.dst, dst="2002:c000:201::1")
+    relays = (IP(src=LEFT, dst="192.88.99.1", proto=41), IP(src="192.0.2.77", dst=LEFT, proto=41))
+    assert numbered(ether(relays[0] / there / SYN), ether(relays[1] / back / SYN_ACK)) == [1, 1]
+
+
+def test_what_a_mirror_port_or_a_router_hands_on_is_in_no_tunnel() -> None:
+    wccp = [GRE(proto=0x883E), GRE(proto=0x883E) / Raw(b"\1\x32\0\0")]
+    frames = [
+        ether(v4() / erspan2() / ether(FOUR / SYN)),
+        *(ether(v4() / kind / FOUR / SYN) for kind in wccp),
+    ]
+    assert numbered(*frames) == [NO_TUNNEL] * 3
+    assert numbered(ether(v4(proto=4) / v4() / erspan2() / ether(FOUR / SYN))) == [1]
+
+
 def test_a_vxlan_is_one_network_whichever_hosts_carry_it() -> None:
     networks = [
         ether(
@@ -276,6 +341,59 @@ def test_what_merely_uses_that_port_is_a_datagram() -> None:
     found = dissected(*frames)
     assert kinds(found) == [("udp", 401, 4789, 0)] * len(frames)
     assert found.unread.total() == 0
+
+
+WHOLE = bytes(FOUR / SYN)
+
+
+@pytest.mark.parametrize(
+    ("port", "body"),
+    [
+        (4790, b"\x08\0\0\1\0\0\7\0" + WHOLE),
+        (4790, b"\x0c\0\0\4\0\0\7\0" + WHOLE),
+        (2152, b"\x30\1\0\x28\0\0\0\7" + WHOLE),
+        (2152, b"\x20\xff\0\x28\0\0\0\7" + WHOLE),
+        (2152, b"\x30\xff\0\x29\0\0\0\7" + WHOLE),
+        (2152, b"\x34\xff\0\x30\0\0\0\7\0\0\0\x85\0\0\0\0" + WHOLE),
+        (2152, b"\x34\xff\1\0\0\0\0\7\0\0\0\x85" + b"\1\0\0\x85" * 50 + WHOLE),
+        (3544, bytes(SIX / SYN) + b"more"),
+        (3544, b"\0\1\xff\xff" + bytes(60)),
+        (3544, WHOLE),
+        (1701, b"\xc8\2\0\x28\0\7\0\1" + WHOLE),
+        (1701, b"\0\3\0\7\0\1\xff\3\0\x21" + WHOLE),
+        (1701, b"\2\2\0\7\0\1\xff\xff\xff\3\0\x21" + WHOLE),
+    ],
+    ids=[
+        "GPE without protocol",
+        "GPE, NSH",
+        "GTP, echo",
+        "GTP, another version",
+        "GTP, longer than it is",
+        "GTP, extension without end",
+        "GTP, too many extensions",
+        "IPv6 and more",
+        "Teredo, cut",
+        "Teredo, IPv4",
+        "L2TP, control",
+        "L2TP, version 3",
+        "L2TP, offset beyond the end",
+    ],
+)
+def test_what_is_no_tunnel_whatever_its_port(port: int, body: bytes) -> None:
+    found = dissected(ether(v4() / UDP(sport=401, dport=port) / Raw(body)))
+    assert kinds(found) == [("udp", 401, port, 0)]
+    assert found.unread.total() == 0
+
+
+def test_what_an_authentication_header_vouches_for_is_read() -> None:
+    vouched = bytes([6, 4, 0, 0]) + bytes(20)
+    found = dissected(ether(IP(src=FOUR.src, dst=FOUR.dst, proto=51) / Raw(vouched) / SYN))
+    assert kinds(found) == [("tcp", 51000, 401, NO_TUNNEL)]
+    assert found.kept[0]["data"] == b""
+    cut = dissected(ether(IP(src=FOUR.src, dst=FOUR.dst, proto=51) / Raw(vouched[:11])))
+    assert (cut.kept, cut.unread.total()) == ([], 1)
+    [row] = dissected(ether(v4(proto=51) / Raw(bytes([4, 4, 0, 0]) + bytes(20)) / FOUR / SYN)).kept
+    assert pick(row, "source", "tunnel") == (FOUR.src, 1)
 
 
 @pytest.mark.parametrize(

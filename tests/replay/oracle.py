@@ -119,7 +119,7 @@ def _record(key: tuple[object, ...], probes: Sequence[Frame], seen: Seen) -> Rec
     replies = [reply for frame in seen.frames if (reply := _reply(frame, probes)) is not None]
     held = _held(replies)
     decided = held[-1] if held else None
-    betrayed = any(_betrays(frame, probe) for probe in probes for frame in seen.frames)
+    betrayed = any(_is_betrayed(probe, probes, seen.frames) for probe in probes)
     inferred = betrayed and (decided is None or decided.state == "filtered")
     silence = "filtered" if protocol is Protocol.TCP else "open|filtered"
     time = max(probe.time for probe in probes) if decided is None else decided.frame.time
@@ -198,11 +198,33 @@ def _said_by_icmp(frame: Frame, probe: Frame) -> tuple[str, str] | None:
     assert frame.icmp is not None
     if frame.protocol is Protocol.TCP and frame.sequence != probe.sequence:
         return None
-    reason = "time-exceeded" if frame.icmp[:2] in _EXPIRED else _ICMP.get(frame.icmp)
+    reason = _reason(frame)
     if reason is None:
         return None
     own = reason == "port-unreach" and frame.protocol is Protocol.UDP and frame.source == probe.destination
     return "closed" if own else "filtered", reason
+
+
+def _reason(frame: Frame) -> str | None:
+    """What an ICMP error decides by."""
+    assert frame.icmp is not None
+    return "time-exceeded" if frame.icmp[:2] in _EXPIRED else _ICMP.get(frame.icmp)
+
+
+def _is_betrayed(probe: Frame, probes: Sequence[Frame], frames: Sequence[Frame]) -> bool:
+    """Whether the prober goes on as if answered, and nothing of the target's side was captured."""
+    there = _one_way(probe)
+    back = (*there[2:], *there[:2])
+    begins = min(
+        (one.time, one.number) for one in probes if (_one_way(one), one.tunnel) == (there, probe.tunnel)
+    )
+    for frame in frames:
+        of_flow = _quoted_way(frame) == there and _reason(frame) if frame.icmp else _one_way(frame) == back
+        later = (frame.time, frame.number) > begins
+        mine = frame.protocol is Protocol.TCP and frame.tunnel == probe.tunnel and later
+        if mine and of_flow and frame.source == probe.destination:
+            return False
+    return any(_betrays(frame, probe) for frame in frames)
 
 
 def _betrays(frame: Frame, probe: Frame) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scanner.contracts import ColumnReporter
 from scanner.core.addresses import format_addresses
+from scanner.core.book import FIRST_ENTRY
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes
 from scanner.core.records import verdicts
 from scanner.core.rules import Rank
@@ -64,7 +65,10 @@ def outcomes_of(rows) -> Outcomes:
 
 
 def odd_names(addresses):
-    return [f"2001:db8::{address:x}" for address in addresses.tolist()]
+    return [
+        text if number < FIRST_ENTRY else f"2001:db8::{number:x}"
+        for number, text in zip(addresses.tolist(), format_addresses(addresses), strict=True)
+    ]
 
 
 def both(factory, outcomes, names) -> tuple[bytes, bytes]:

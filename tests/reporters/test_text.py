@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
 from scanner.model import ProberVerdict, Protocol, Reason, Service, State, Superseded, Verdict
-from scanner.reporters.text import TextReporter, escape, milliseconds, remarked, service_text, summary
+from scanner.reporters.text import (
+    TextReporter,
+    escape,
+    milliseconds,
+    printable,
+    remarked,
+    service_text,
+    shared_macs,
+    summary,
+)
 
 FACTORY: ReporterFactory = TextReporter
 
@@ -196,3 +206,16 @@ def test_remarks_are_counted():
         "open-inferred: 1 target",
         "one-way: 1 000 targets",
     ]
+
+
+def test_a_fault_is_one_line_whatever_it_quotes():
+    assert printable("C:\\a – b") == "C:\\a – b"
+    assert printable("a\x1b[2J\nb\u202e\udc80" + "x" * 300) == "a\\x1b[2J\\x0ab\\u202e\\udc80" + "x" * 300
+
+
+def test_hardware_addresses_that_answer_for_many_are_named():
+    assert shared_macs(Counter({0x02000A340001: 7})) == []
+    assert shared_macs(Counter({0x02000A340001: 1200, 5: 2})) == [
+        "02:00:0a:34:00:01 answered for 1 200 addresses: proxy ARP, or a host of many addresses"
+    ]
+    assert len(shared_macs(Counter(dict.fromkeys(range(9), 8)))) == 4

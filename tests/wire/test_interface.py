@@ -22,6 +22,8 @@ def interface(hardware_type: int) -> Interface:
         (65534, LINKTYPE_RAW, 0),
         (512, LINKTYPE_RAW, 0),
         (768, LINKTYPE_RAW, 0),
+        (769, LINKTYPE_RAW, 0),
+        (776, LINKTYPE_RAW, 0),
     ],
 )
 def test_the_hardware_type_says_what_frames_look_like(

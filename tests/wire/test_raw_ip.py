@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import socket
 import subprocess
@@ -200,21 +199,6 @@ def test_of_ipv6_too_what_is_kept_in_is_counted_and_the_rest_goes_on(veth6, on) 
     hosts = ["2001:db8:77::2", "2001:db8:77::9", "2001:db8:99::1", "2001:db8:77::2"]
     assert len(wire.send(batch(*(udp6(host, n) for n, host in enumerate(hosts)))).times) == 4
     assert (wire.statistics().sent, wire.statistics().send_refused) == (2, 2)
-
-
-def test_without_ipv6_in_the_system_ipv4_goes_on(veth, on, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = socket.socket
-
-    def without_ipv6(family: int, *rest: int) -> socket.socket:
-        if family == socket.AF_INET6:
-            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-        return made(family, *rest)
-
-    monkeypatch.setattr(socket, "socket", without_ipv6)
-    wire = on("near")
-    assert len(wire.send(batch(udp("10.77.0.2"))).times) == 1
-    with pytest.raises(UsageError, match="this system has no IPv6"):
-        wire.send(batch(udp6("2001:db8:77::2")))
 
 
 def test_a_packet_the_kernel_calls_malformed_does_not_stop_the_sweep(on) -> None:

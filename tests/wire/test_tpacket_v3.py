@@ -122,6 +122,21 @@ def test_many_frames_of_mixed_lengths_are_found_whatever_is_in_them(forged: bool
     assert read(memory.frames([BLOCK_SIZE], link_type=1)) == [item.frame for item in some]
 
 
+def test_what_is_left_of_earlier_headers_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [60 + 13 * (number * number % 7) for number in range(80)]
+    some = [Given(frame(n, length)) for n, length in enumerate(lengths)]
+    memory = ring(some)
+    older = memory.octets[48 : 48 + 32].copy()
+    older[8:12] = 0  # tp_nsec
+    gaps = [at for at in range(96, BLOCK_SIZE - 32, 8) if (memory.octets[at : at + 32] == 0xEE).all()]
+    assert len(gaps) > 40
+    for at in gaps:
+        memory.octets[at : at + 32] = older
+    # Not by following the chain.
+    monkeypatch.setattr(RingMemory, "_followed", None)
+    assert read(memory.frames([0], link_type=1)) == [item.frame for item in some]
+
+
 @pytest.mark.parametrize("run", [1, 2, 30])
 def test_a_stride_that_breaks_is_followed(run: int) -> None:
     some = [Given(frame(1, 60))] * run + [Given(frame(2, 200))] + [Given(frame(3, 60))] * 20
