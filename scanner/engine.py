@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +22,11 @@ from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.ordering import distinct
 from scanner.core.pacing import TokenBucket
 from scanner.core.rate import JUDGED_TRIES, Counters, RateController
-from scanner.core.rules import Rules
+from scanner.core.rules import ReplyRules, Rules
 from scanner.core.schedule import Selection
 from scanner.courier import WORTH_A_THREAD, Courier
 from scanner.gate import Gate
+from scanner.model import Protocol
 
 BATCH = 4096
 """Most packets handed to a wire at once."""
@@ -107,11 +108,13 @@ class Engine:
         record: Recorder | None = None,
         stopped: Callable[[], bool] = lambda: False,
         book: AddressBook | None = None,
+        rules: Mapping[Protocol, ReplyRules] | None = None,
     ) -> None:
         """Ready to run; what is not there is not done.
 
         rate: sets that of the bucket. record: where evidence goes. book: where IPv6 addresses have their
         numbers, None where none is asked. stopped: asked in every turn; True ends the run early.
+        rules: of probes that have some of their own.
         """
         self._gate = gate
         self._clock = clock
@@ -120,7 +123,7 @@ class Engine:
         self._record = record
         self._stopped = stopped
         self._book = book
-        self._rules = Rules()
+        self._rules = Rules(rules)
         self._prepared: _Ready | None = None
         self._turn = 0
         self.traffic = Traffic()
