@@ -53,7 +53,7 @@ from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict, W
 from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, PROBES, Request, SweepPlan, make_plan
 from scanner.recording import Course, Recording
 from scanner.result import OnlyDecided, Result, not_open
-from scanner.wire.linux import LinuxNetwork
+from scanner.wire.machine import this_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Raises:
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
-    network = network or LinuxNetwork()
+    network = network or this_machine()
     request = Request(
         targets=_parsed(targets, network),
         ports=ports_of(ports),

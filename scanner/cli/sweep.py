@@ -17,12 +17,12 @@ from scanner.cli.output import DONE, INCOMPLETE, Records
 from scanner.cli.progress import ProgressBar
 from scanner.model import GhostportError, UsageError, WireError
 from scanner.sweeping import Sweep
-from scanner.wire.linux import LinuxNetwork
+from scanner.wire.machine import this_machine
 
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
-    network = LinuxNetwork()
+    network = this_machine()
     request = request_of(arguments, network.zone)
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
     _check_files(arguments.output, arguments.evidence)
