@@ -188,11 +188,20 @@ def test_a_second_host_has_duplicates_and_answers_for_them_alone():
                places=(Place("10.49.0.8/31", DUPLICATE),))  # fmt: skip
     plan = lab(link)
     made = list(device_commands(plan, Side.TARGET, frozenset()))
-    assert made[-1] == "link add link gpv1 name gpv1t address 02:01:00:00:00:01 type macvlan mode bridge"
+    assert made[-1].startswith("link add link gpv1 name gpv1t address 02:01:00:00:00:01 type macvlan ")
     assert device_sysctls(plan, Side.TARGET)["net/ipv4/conf/gpv1t/arp_ignore"] == "1"
     assert [line for line in commands(plan) if "gpv1t" in line] == [
-        "link set gpv1t up", "addr add 10.49.0.8/32 dev gpv1t", "addr add 10.49.0.9/32 dev gpv1t",
-    ]  # fmt: skip
+        "link set gpv1t up",
+        "neigh add 10.49.0.1 lladdr 02:00:0a:31:00:01 dev gpv1t nud permanent",
+        "addr add 10.49.0.8/32 dev gpv1t",
+        "addr add 10.49.0.9/32 dev gpv1t",
+    ]
+
+
+def test_hosts_know_the_prober_s_hardware_so_that_no_full_table_keeps_them_from_answering():
+    known = [line for line in router_commands(LINKS, Side.TARGET) if line.startswith("neigh add")]
+    assert "neigh add fd00:53::1 lladdr 02:00:0a:35:00:01 dev gpv1.401 nud permanent" in known
+    assert not any("gpt1" in line for line in known)
 
 
 def test_without_ipv6_networks_there_is_no_ipv6_at_all():

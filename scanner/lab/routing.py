@@ -14,6 +14,7 @@ from scanner.lab.topology import (
     cable_ends,
     device_in,
     end_of,
+    hardware_of,
     has_twins,
     passes_on,
     twin_of,
@@ -69,8 +70,23 @@ def _up(plan: Plan, way: Way, side: Side) -> Iterator[str]:
     if way.kind is Kind.TUN:
         yield f"link set {device} txqueuelen {_TUNNEL_QUEUE}"
     yield f"link set {device} up"
-    if side is not Side.PROBER and has_twins(plan, way):
+    if side is Side.PROBER:
+        return
+    yield from _knows_the_prober(way, device)
+    if has_twins(plan, way):
         yield f"link set {twin_of(device)} up"
+        yield from _knows_the_prober(way, twin_of(device))
+
+
+def _knows_the_prober(way: Way, device: str) -> Iterator[str]:
+    """Have hosts know the prober's hardware for good.
+
+    Linux answers nobody of whom it cannot keep a note, and all namespaces share one table for that: it is
+    full where many hosts are spoken to elsewhere (net/core/neighbour.c, gc_thresh3).
+    """
+    mac = hardware_of(way, Side.PROBER)
+    probers = [end_of(way, version, Side.PROBER) for version in (4, 6)] if mac is not None else []
+    yield from (f"neigh add {one} lladdr {mac} dev {device} nud permanent" for one in probers if one)
 
 
 def _own_addresses(way: Way, side: Side) -> list[str]:

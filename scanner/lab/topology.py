@@ -30,6 +30,9 @@ ROUTER = IPv4Address("10.49.0.2")
 
 VLAN_ID = 401
 
+_SECOND_HOST = "type macvlan mode bridge bcqueuelen 100000"
+"""With so many broadcasts that may wait for it: it would else miss some of a fast sweep's ARP requests."""
+
 PASSED_ON = "gpn0"
 """Where routers send IPv6 packets that they may pass on: a bridge without ports."""
 
@@ -126,10 +129,10 @@ def device_commands(plan: Plan, side: Side, played: frozenset[Kind]) -> Iterator
         elif way.kind is Kind.BOND:
             # Below the program that plays the bond the kernel itself must not answer.
             yield from (f"link set {end} arp off" for end in ends)
-        if (end := end_of(way, 4, side)) is not None and way.kind is not Kind.TUN:
-            yield f"link set {device} address {mac_of(address_of(end))}"
+        if (mac := hardware_of(way, side)) is not None:
+            yield f"link set {device} address {mac}"
         if side is not Side.PROBER and has_twins(plan, way):
-            yield f"link add link {device} name {twin_of(device)} address {TWIN_MAC} type macvlan mode bridge"
+            yield f"link add link {device} name {twin_of(device)} address {TWIN_MAC} {_SECOND_HOST}"
     if side is not Side.PROBER and passes_on(plan, side):
         yield f"link add {PASSED_ON} type bridge"
 
@@ -160,6 +163,12 @@ def end_of(way: Way, version: int, side: Side) -> str | None:
     if link is None:
         return None
     return link.prober if side is Side.PROBER else link.router
+
+
+def hardware_of(way: Way, side: Side) -> str | None:
+    """The hardware address of a way's end; None without a link layer, or an IPv4 address to make it of."""
+    end = end_of(way, 4, side)
+    return None if end is None or way.kind is Kind.TUN else mac_of(address_of(end))
 
 
 def cable_ends(way: Way, side: Side) -> list[str]:

@@ -78,13 +78,17 @@ def _agrees(expected: Expectation, seen: Seen, protocol: Protocol) -> bool:
         return True
     if seen.mac is not None and seen.mac not in expected.macs:
         return False
-    return seen[:3] == _in_its_words(expected, protocol, ":" in (expected.responder or ""))
+    return seen[:3] == in_its_words(protocol, expected.state, expected.reason, expected.responder)
 
 
-def _in_its_words(expected: Expectation, protocol: Protocol, ipv6: bool) -> tuple[str, str, str | None]:
-    if expected.state is State.DOWN:
-        return expected.state, Reason.NO_RESPONSE, None
-    reason = _WORDS6.get(expected.reason, expected.reason) if ipv6 else expected.reason
-    if reason == Reason.NO_RESPONSE:
-        return _UNHEARD[protocol], reason, None
-    return expected.state, reason, expected.responder and expected.responder.partition("%")[0]
+def in_its_words(
+    protocol: Protocol, state: State, reason: Reason, responder: str | None
+) -> tuple[str, str, str | None]:
+    """How it would put a verdict: state, reason and responder."""
+    if state is State.DOWN:
+        return state, Reason.NO_RESPONSE, None
+    words = _WORDS6 if responder is not None and ":" in responder else {}
+    word = words.get(reason, reason)
+    if word == Reason.NO_RESPONSE:
+        return _UNHEARD[protocol], word, None
+    return state, word, responder and responder.partition("%")[0]

@@ -86,9 +86,11 @@ class Prober:
         assert (ran.code, ran.err) == (0, "")
         return ran.records
 
-    def sweep_and_read(self, *words: object, code: int = 0, **options: Any) -> Evidence:
+    def sweep_and_read(
+        self, *words: object, code: int = 0, evidence: str = "sweep.pcap", **options: Any
+    ) -> Evidence:
         """Sweep with evidence, and read that back."""
-        capture, swept = self.folder / "sweep.pcap", self.folder / "swept.jsonl"
+        capture, swept = self.folder / evidence, self.folder / "swept.jsonl"
         ran = self.ghostport("sweep", *words, "-o", swept, "--evidence", capture, **options)
         assert ran.code == code, ran.err
         return self.read_back(ran, capture, swept)
@@ -127,12 +129,18 @@ class Prober:
         """
         self._ip("netns", "exec", self.lab.target, "nft", "-f", "-", stdin=rules)
 
+    def known_neighbours(self) -> set[str]:
+        """The addresses in the kernel's own neighbour table, whatever became of them."""
+        shown = self._ip("-n", self.lab.prober, "-json", "neighbour", "show")
+        return {entry["dst"] for entry in json.loads(shown or "[]")}
+
     @staticmethod
     def _ip(*words: str, stdin: str = "") -> str:
         return subprocess.run(["ip", *words], input=stdin, text=True, capture_output=True, check=True).stdout
 
 
 COUNTING = "counting"
+CONFLICT = "address-conflict"
 GHOSTPORT = Path(sys.executable).with_name("ghostport")
 
 
@@ -143,14 +151,18 @@ def records(text: str) -> list[Record]:
 def against_truth(lab: Lab, found: Iterable[Record]) -> list[tuple[Record, object]]:
     """The records that contradict the ground truth, each with what is true.
 
-    Where the lab itself loses packets, `no-response` is an honest answer.
+    Where the lab itself loses packets, `no-response` is an honest answer. Of two hardware addresses that
+    answer for one target either may be told, and that there are two.
     """
     wrong: list[tuple[Record, object]] = []
     for record in found:
         expected = lab.expected(record["ip"], Protocol(record["proto"]), record["port"])
         says = (record["state"], record["reason"], record["responder"])
         unheard = not expected.certain and record["reason"] == Reason.NO_RESPONSE
-        if not unheard and says != (expected.state, expected.reason, expected.responder):
+        is_right = says == (expected.state, expected.reason, expected.responder)
+        knows_hardware = record["mac"] in (expected.macs or (None,))
+        knows_conflict = (record["note"] == CONFLICT) == (len(expected.macs) > 1)
+        if not (unheard or is_right) or not knows_hardware or not knows_conflict:
             wrong.append((record, expected))
     return wrong
 
