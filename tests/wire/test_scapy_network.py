@@ -14,7 +14,6 @@ from scanner.core.targets import parse_targets
 from scanner.lab import namespaces
 from scanner.model import Reason, State, UsageError
 from scanner.wire.linux import LinuxNetwork
-from scanner.wire.machine import this_machine
 from scanner.wire.scapy_network import ScapyNetwork
 from scanner.wire.scapy_tables import Device, Tables, routes6_of, routes_of
 
@@ -171,12 +170,6 @@ def test_it_is_a_network_and_reads_when_it_is_asked() -> None:
     assert asked == []
     assert (network.zone("en0"), network.interface(4), network.neighbours("en0", 4)) == (4, "en0", {})
     assert asked == [1]
-
-
-def test_a_machine_without_packet_sockets_is_seen_by_scapy(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(this_machine(), LinuxNetwork)
-    monkeypatch.delattr("socket.AF_PACKET")
-    assert isinstance(this_machine(), ScapyNetwork)
 
 
 TARGETS = [
