@@ -19,6 +19,7 @@ from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
 from scanner.core.outcomes import Outcomes
 from scanner.core.records import Names
+from scanner.core.rules import ReplyRules
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -191,6 +192,12 @@ class Network(Protocol):
         Raises UsageError without the privilege.
         """
 
+    def connect(self, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
+        """An ordinary TCP connection to a port, from the hop's source; all of it takes `seconds` at most.
+
+        Raises OSError where none comes about.
+        """
+
 
 class Clock(Protocol):
     """The time, as an argument."""
@@ -215,6 +222,9 @@ class Probe:
     packet: makes the Scapy packet around a payload; addresses, ports, sequence number and
         checksums are the engine's to fill. Scapy is imported inside, so that declaring costs nothing.
     payload: what is sent to a port.
+    rules: what its replies say; None for the usual ones of the protocol.
+    configure: makes another of it from what stands behind `--probe NAME:`, such as a file's name; None where
+        nothing may stand there. Raises UsageError.
     """
 
     name: str
@@ -222,6 +232,56 @@ class Probe:
     summary: str
     packet: Callable[[bytes], Packet]
     payload: Callable[[int], bytes]
+    rules: ReplyRules | None = None
+    configure: Callable[[str], Probe] | None = None
+
+
+class Conversation(Protocol):
+    """A TCP connection to an open port, in the hands of an identifier.
+
+    It has a deadline, and a bound on the bytes it takes in; beyond either, and when the other side is
+    gone, there is nothing more to hear. So it never raises for what the network does.
+    """
+
+    @property
+    def address(self) -> str:
+        """Who is at the other end."""
+
+    @property
+    def port(self) -> int:
+        """Which port of theirs."""
+
+    def say(self, data: bytes) -> None:
+        """Send; without effect where the other side is gone."""
+
+    def hear(self, limit: int = 4096, quiet: float = 0.2) -> bytes:
+        """What comes: up to `limit` bytes, until nothing follows for `quiet` seconds, or the end.
+
+        For the first byte it waits until the deadline. Empty where nothing comes.
+        """
+
+    def line(self, limit: int = 4096) -> bytes:
+        """What comes up to a line feed, that included; less at the end, the deadline or `limit` bytes."""
+
+    def close(self) -> None:
+        """Hang up; the engine does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One way of finding out what is behind an open TCP port.
+
+    name: as messages name it: small letters, digits and hyphens.
+    summary: one line for people.
+    identify: is handed a connection of its own and says what is there, None where it does not know. It
+        may take as long as the connection does; whoever takes longer is not waited for, nor asked again.
+    ports: asked about these alone, before all that have none; without any, asked about every port.
+    """
+
+    name: str
+    summary: str
+    identify: Callable[[Conversation], model.Service | None]
+    ports: tuple[int, ...] = ()
 
 
 class Reporter(Protocol):
@@ -247,3 +307,57 @@ class ReporterFactory(Protocol):
 
     def __call__(self, stream: IO[bytes]) -> Reporter:
         """A reporter that writes to a binary stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A reporter as it is declared.
+
+    name: what `--format` calls it: small letters, digits and hyphens.
+    summary: one line for people.
+    reporter: makes one.
+    suffix: ends the names of its files (".csv"), so that `-o` needs no `--format`; None for none.
+    """
+
+    name: str
+    summary: str
+    reporter: ReporterFactory
+    suffix: str | None = None
+
+
+class Sink(Protocol):
+    """Where evidence goes besides the capture. It is called away from the sweep, which does not wait."""
+
+    def write(self, frames: Frames, *, sent: bool) -> None:
+        """Take frames that left (`sent`), or replies that came in; the arrays are the sink's to keep."""
+
+    def close(self) -> None:
+        """The sweep is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSink:
+    """A kind of sink as it is declared.
+
+    name: what `--evidence-sink NAME:WHERE` calls it. summary: one line for people.
+    open: makes a sink from the words behind the colon, empty where there are none; raises UsageError
+        where they say nothing.
+    """
+
+    name: str
+    summary: str
+    open: Callable[[str], Sink]
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeProvider:
+    """Somebody who knows what is authorised: an inventory, say.
+
+    name: what `--scope-from NAME:WHICH` calls it. summary: one line for people.
+    networks: CIDRs or addresses, from the words behind the colon. They narrow what may be probed,
+        and never widen it.
+    """
+
+    name: str
+    summary: str
+    networks: Callable[[str], Iterable[str]]

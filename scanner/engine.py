@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +22,11 @@ from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.ordering import distinct
 from scanner.core.pacing import TokenBucket
 from scanner.core.rate import JUDGED_TRIES, Counters, RateController
-from scanner.core.rules import Rules
+from scanner.core.rules import ReplyRules, Rules
 from scanner.core.schedule import Selection
-from scanner.courier import Courier
+from scanner.courier import WORTH_A_THREAD, Courier
 from scanner.gate import Gate
+from scanner.model import Protocol
 
 BATCH = 4096
 """Most packets handed to a wire at once."""
@@ -107,11 +108,13 @@ class Engine:
         record: Recorder | None = None,
         stopped: Callable[[], bool] = lambda: False,
         book: AddressBook | None = None,
+        rules: Mapping[Protocol, ReplyRules] | None = None,
     ) -> None:
         """Ready to run; what is not there is not done.
 
         rate: sets that of the bucket. record: where evidence goes. book: where IPv6 addresses have their
         numbers, None where none is asked. stopped: asked in every turn; True ends the run early.
+        rules: of probes that have some of their own.
         """
         self._gate = gate
         self._clock = clock
@@ -120,8 +123,9 @@ class Engine:
         self._record = record
         self._stopped = stopped
         self._book = book
-        self._rules = Rules()
+        self._rules = Rules(rules)
         self._prepared: _Ready | None = None
+        self._turn = 0
         self.traffic = Traffic()
 
     def run(self, flights: Sequence[Flight]) -> Iterator[Heard | None]:
@@ -147,7 +151,7 @@ class Engine:
         booked as sent; and while the next one leaves.
         """
         wires = list({id(flight.wire): flight.wire for flight in flights}.values())
-        turn = 0
+        self._turn = 0
         came: list[Came] = []
         left: _Left | None = None
         try:
@@ -157,14 +161,14 @@ class Engine:
                 ]
                 if not running:
                     break
-                ready = None
-                for step in range(len(running)):
-                    ready = self._ready(running[(turn + step) % len(running)])
-                    if ready is not None:
-                        turn += step + 1
-                        break
+                ready = self._next(running)
+                if ready is not None and len(ready.batch) < WORTH_A_THREAD and _any(came):
+                    # A few stragglers leave at once; what came in is heard while a full batch does.
+                    few = self._booked(ready, courier.take(ready.flight.wire, ready.batch)())
+                    self._record_sent(few)
+                    ready = self._next(running) if len(few.sent.times) else None
                 refused = left is not None and not len(left.sent.times)
-                if (ready is None or refused) and not any(len(frames) for _, frames in came):
+                if (ready is None or refused) and not _any(came):
                     came = _receive(wires, _REFUSED_WAIT if refused else self._wait(running))
                 arrived = None if ready is None else courier.take(ready.flight.wire, ready.batch)
                 try:
@@ -183,8 +187,12 @@ class Engine:
             left = None
             yield from heard
         finally:
-            if left is not None and self._record is not None:
-                self._record(left.wire, left.sent, None, np.empty(0, dtype=np.int64))
+            if left is not None:
+                self._record_sent(left)
+
+    def _record_sent(self, left: _Left) -> None:
+        if self._record is not None:
+            self._record(left.wire, left.sent, None, np.empty(0, dtype=np.int64))
 
     def _adapt(self, flights: Sequence[Flight], wires: Sequence[Wire]) -> None:
         """Let the rate follow what gets through."""
@@ -203,6 +211,15 @@ class Engine:
         ]
         self._rate.look(now, self._clock.wall(), counters, asked_again)
         self._bucket.change(self._rate.rate, now)
+
+    def _next(self, running: Sequence[Flight]) -> _Ready | None:
+        """What may be sent now, by the next lane that has something."""
+        for step in range(len(running)):
+            ready = self._ready(running[(self._turn + step) % len(running)])
+            if ready is not None:
+                self._turn += step + 1
+                return ready
+        return None
 
     def _ready(self, flight: Flight) -> _Ready | None:
         """What a lane may send now; None where that is nothing."""
@@ -229,10 +246,9 @@ class Engine:
         gone = leaving.selection
         if len(gone) < BATCH or gone.attempt:
             return
-        more = leaving.flight.lane.schedule.take(2 * BATCH, self._clock.steady())
-        if more is not None and more.attempt == gone.attempt and len(more) > len(gone):
-            rest = Selection(more.attempt, more.positions[len(gone) :], more.tasks[len(gone) :])
-            self._prepared = _stamped(leaving.flight, rest)
+        more = leaving.flight.lane.schedule.behind(gone, BATCH)
+        if more is not None:
+            self._prepared = _stamped(leaving.flight, more)
 
     def _booked(self, ready: _Ready, sent: Sent) -> _Left:
         """Take note of what left."""
@@ -297,6 +313,10 @@ def _stamped(flight: Flight, selection: Selection) -> _Ready:
         hops = hops[lane.places(selection.tasks)]
     # A copy, as the lane stamps its next batch while this one leaves.
     return _Ready(flight, selection, Batch(lane.stamp(selection).copy(), flight.ethertype, hops, flight.zone))
+
+
+def _any(came: Sequence[Came]) -> bool:
+    return any(len(frames) for _, frames in came)
 
 
 def _receive(wires: Sequence[Wire], wait: float) -> list[Came]:

@@ -152,10 +152,10 @@ def require_room(plan: SweepPlan) -> None:
 
 def _kinds(request: Request, version: int) -> Iterator[tuple[Protocol, Template, tuple[int, ...]]]:
     """What is asked with one template: for each protocol, the ports that want the same payload."""
-    for protocol in request.protocols:
-        probe = request.probes[protocol]
+    for protocol, asked in request.kinds.items():
+        probe = request.probe(protocol)
         by_payload: dict[bytes, list[int]] = {}
-        for port in request.ports:
+        for port in asked:
             by_payload.setdefault(probe.payload(port), []).append(port)
         for ports in by_payload.values():
             yield protocol, template_of(probe, ports[0], version), tuple(ports)

@@ -9,12 +9,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Batch, Sent, Wire
+from scanner.contracts import (
+    ETHERTYPE_ARP,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    Batch,
+    Conversation,
+    Hop,
+    Network,
+    Sent,
+    Wire,
+)
 from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Halves, Ipv6Set, high_in_zone
 from scanner.core.packets import ICMPV6, NEIGHBOUR_SOLICITATION, TCP, UDP
 from scanner.core.scope import Scope
+from scanner.core.targets import parse_targets
 from scanner.model import ScopeRefused
 
 _NO_OPTIONS = 0x45
@@ -59,6 +70,16 @@ class Gate:
             msg = "outside the scope: a packet was stopped at the gate"
             raise ScopeRefused(msg)
         return wire.send(batch)
+
+    def connect(self, network: Network, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
+        """Connect to a permitted address.
+
+        Raises:
+            ScopeRefused: nothing may go there. Nothing has left.
+            OSError: as `Network.connect`.
+        """
+        self._scope.check(parse_targets([address], network.zone))
+        return network.connect(hop, address, port, seconds)
 
     def _refused_ipv4(self, batch: Batch) -> Hosts:
         packets = batch.packets

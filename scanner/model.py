@@ -13,10 +13,16 @@ import msgspec
 
 
 class Protocol(enum.StrEnum):
-    """The transport of a probed port."""
+    """What a target is asked over: the transport of a port, or ICMP, which has none."""
 
     TCP = "tcp"
     UDP = "udp"
+    SCTP = "sctp"
+    ICMP = "icmp"
+
+
+TRANSPORTS = (Protocol.TCP, Protocol.UDP)
+"""What a sweep asks over unless it is told otherwise."""
 
 
 class WireKind(enum.StrEnum):
@@ -29,9 +35,11 @@ class WireKind(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """What a verdict says of one address, protocol and port."""
+    """What a verdict says of one address, protocol and port; of one address alone where ICMP asked."""
 
     OPEN = "open"
+    UP = "up"
+    UNFILTERED = "unfiltered"
     CLOSED = "closed"
     FILTERED = "filtered"
     OPEN_FILTERED = "open|filtered"
@@ -64,6 +72,9 @@ class Reason(enum.StrEnum):
     POLICY = "policy"
     REJECT_ROUTE = "reject-route"
     NO_ND_RESPONSE = "no-nd-response"
+    INIT_ACK = "init-ack"
+    ABORT = "abort"
+    ECHO_REPLY = "echo-reply"
 
 
 REASONS: tuple[Reason, ...] = tuple(Reason)
@@ -84,15 +95,31 @@ class Superseded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time: str
 
 
+class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    r"""What an identifier found out about the service on an open port.
+
+    name: the protocol, in the word that IANA or nmap has for it ("nut", "ssh"), or "unknown". product and
+    version: as far as the service says. confidence: from 0 to 1, how sure that is. evidence: what the
+    service sent, as text; bytes that are not UTF-8 as `\x80`. All of it comes from the network.
+    """
+
+    name: str
+    product: str | None = None
+    version: str | None = None
+    confidence: float
+    evidence: str = ""
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The record of one target: what is written, printed and handed to library users.
 
-    `ttl`, `rtt_ms` and `responder` belong to the reply that decided and are None where
-    none did. `responder` is who sent that reply: the target itself, or a router.
+    `port` is 0 where the protocol has none. `ttl`, `rtt_ms` and `responder` belong to the reply that
+    decided and are None where none did. `responder` is who sent that reply: the target itself, or a router.
     `rtt_ms` is in milliseconds, from the probe that was answered. `tries` counts the
     probes that left for this target. `time` is ISO 8601 in UTC: of the deciding reply,
     else of the last probe, else None.
 
+    `service` is what an identifier made of an open port, None where none was asked or none knew.
     `note` is what else the packets betray, and no state: "open-inferred" where the prober's own reset or
     acknowledgement shows that a SYN/ACK came which was not captured; "address-conflict" where two hardware
     addresses answered for the target. `hint` says why there may be no reply.
@@ -111,7 +138,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     responder: str | None = None
     tries: int = 0
     time: str | None = None
-    service: dict[str, str] | None = None
+    service: Service | None = None
     note: str | None = None
     hint: str | None = None
     superseded: tuple[Superseded, ...] | None = None

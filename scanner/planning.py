@@ -7,7 +7,7 @@ set aside. A dry run ends here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scanner.contracts import Hop, Network, Probe, Sources
@@ -16,13 +16,16 @@ from scanner.core.book import AddressBook
 from scanner.core.hostpace import default_per_host
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, is_link_local, zone_number
+from scanner.core.packets import NO_PORT
+from scanner.core.rules import ReplyRules
 from scanner.core.scope import Scope
-from scanner.model import Protocol, UsageError, WireKind
+from scanner.core.targets import parse_targets
+from scanner.model import TRANSPORTS, Protocol, UsageError, WireKind
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import UDP
 
 PROBES: dict[Protocol, Probe] = {Protocol.TCP: TCP_SYN, Protocol.UDP: UDP}
-"""The probe that asks for each transport."""
+"""The probe that asks for each transport, unless another is wanted."""
 
 DEFAULT_RETRIES = 2
 DEFAULT_WAIT = 1.0
@@ -33,17 +36,19 @@ MOST_RETRIES = 100
 class Request:
     """What is wanted.
 
+    probes: others than the usual ones; they ask for their protocols besides `protocols`.
     rate: packets a second, infinity for as many as the kernel carries, None for as many as get through.
     max_rate: packets a second that are never exceeded. max_per_host: likewise to one address; None for a
     limit where many ports are asked at a rate of ours (`core.hostpace`). wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
     up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
-    find the neighbours. probes: what asks for each protocol.
+    find the neighbours.
     """
 
     targets: Hosts
     ports: tuple[int, ...]
-    protocols: tuple[Protocol, ...] = (Protocol.TCP, Protocol.UDP)
+    protocols: tuple[Protocol, ...] = TRANSPORTS
+    probes: Mapping[Protocol, Probe] = field(default_factory=dict)
     excluded: Hosts = field(default_factory=Hosts)
     rate: float | None = None
     max_rate: float = math.inf
@@ -54,7 +59,6 @@ class Request:
     sources: Sources = field(default_factory=Sources)
     wire: WireKind = WireKind.AUTO
     no_arp: bool = False
-    probes: Mapping[Protocol, Probe] = field(default_factory=PROBES.copy)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""
@@ -71,12 +75,36 @@ class Request:
         if not (self.wait > 0 and math.isfinite(self.wait)):
             msg = f"--wait {self.wait:g}: seconds must be more than 0"
             raise UsageError(msg)
-        if not self.protocols or not self.ports:
+        if not self.kinds or not self.ports:
             msg = "nothing to ask: name at least one protocol and one port"
             raise UsageError(msg)
         if self.no_arp and self.wire not in {WireKind.AUTO, WireKind.RAW}:
             msg = f"--no-arp sends through the kernel, and --wire {self.wire} goes past it: leave one out"
             raise UsageError(msg)
+
+    @property
+    def kinds(self) -> dict[Protocol, tuple[int, ...]]:
+        """The ports that are asked, by protocol; of ICMP, which has none, NO_PORT."""
+        wanted = {*self.protocols, *self.probes}
+        return {
+            protocol: (NO_PORT,) if protocol is Protocol.ICMP else self.ports
+            for protocol in Protocol
+            if protocol in wanted
+        }
+
+    @property
+    def questions(self) -> int:
+        """Verdicts an address gets."""
+        return sum(map(len, self.kinds.values()))
+
+    @property
+    def rules(self) -> dict[Protocol, ReplyRules]:
+        """Rules of probes that have some of their own."""
+        return {protocol: probe.rules for protocol, probe in self.probes.items() if probe.rules is not None}
+
+    def probe(self, protocol: Protocol) -> Probe:
+        """What asks for a protocol."""
+        return self.probes.get(protocol) or PROBES[protocol]
 
     @property
     def highest_rate(self) -> float:
@@ -88,7 +116,7 @@ class Request:
         """Packets a second to one address that are never exceeded."""
         if self.max_per_host is not None:
             return self.max_per_host
-        return default_per_host(len(self.ports) * len(self.protocols), adaptive=self.rate is None)
+        return default_per_host(self.questions, adaptive=self.rate is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +159,16 @@ class SweepPlan:
     @property
     def probes(self) -> int:
         """Probes of the first round."""
-        kinds = len(self.request.ports) * len(self.request.protocols)
-        return sum(path.addresses.size for path in self.paths) * kinds
+        return sum(path.addresses.size for path in self.paths) * self.request.questions
+
+    def hop_to(self, address: str) -> Hop:
+        """How an address is reached. Raises UsageError where no path leads there."""
+        zones = {name: zone for zone, name in self.zones.items()}
+        wanted = self.book.numbers(parse_targets([address], zones.__getitem__))
+        for path in self.paths:
+            if path.addresses & wanted:
+                return path.hop
+        raise UsageError(f"no path leads to {address}")
 
     @property
     def next_hops(self) -> Hosts:
@@ -240,3 +276,14 @@ def _no_route(hosts: Hosts, request: Request) -> UsageError:
     way = "" if request.interface is None else f" oif {request.interface}"
     way += "" if source is None else f" from {source}"
     return UsageError(f"no route to {first}{rest}: see `ip route get {first}{way}`")
+
+
+def by_protocol(probes: Sequence[Probe]) -> dict[Protocol, Probe]:
+    """Probes by what they ask for. Raises UsageError where two ask for the same."""
+    found: dict[Protocol, Probe] = {}
+    for probe in probes:
+        other = found.setdefault(probe.protocol, probe)
+        if other is not probe:
+            msg = f"--probe {probe.name} and {other.name} both ask over {probe.protocol}: sweep once for each"
+            raise UsageError(msg)
+    return found

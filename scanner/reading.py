@@ -200,6 +200,7 @@ class _Reader:
             prober=self._membership(selection.probers),
             target=self._membership(selection.targets),
             per_prober=self._per_prober,
+            rules={} if plan is None else plan.reply_rules(),
         )
         self._asked |= ports
         if self._wants_talks and self._talks is None:

@@ -12,7 +12,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.evidence import Evidence, Plan, is_pcapng, write_plan
+from scanner.capture.evidence import Evidence, Plan, WrittenRules, is_pcapng, write_plan
 from scanner.contracts import Frames, Sent, Wire
 from scanner.core.addresses import AddressSet, format_range
 from scanner.core.hosts import Hosts
@@ -86,8 +86,9 @@ class Recording:
                 version=metadata.version("ghostport"),
                 seed=self._secrets.seed,
                 key=self._secrets.key.hex(),
-                protocols=list(request.protocols),
-                ports={protocol: list(request.ports) for protocol in request.protocols},
+                protocols=list(request.kinds),
+                ports={protocol: list(ports) for protocol, ports in request.kinds.items()},
+                rules={protocol: WrittenRules.of(rules) for protocol, rules in request.rules.items()},
                 targets=[*plan.book.written(plan.addresses)],
                 excluded=_written(request.excluded | Hosts(plan.skipped), plan.zones),
                 no_route=[*plan.book.written(course.no_route)],

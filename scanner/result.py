@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from scanner.contracts import ColumnReporter, Reporter
@@ -17,7 +18,7 @@ from scanner.core.ordering import counted
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, state_of
-from scanner.model import REASONS, Kind, Verdict
+from scanner.model import REASONS, Kind, Protocol, Service, State, Verdict
 
 
 class Tally(Counter[Kind]):
@@ -92,11 +93,13 @@ class Result:
         unfinished: int,
         forged: int,
         names: Names = format_addresses,
+        services: Mapping[tuple[str, int], Service] | None = None,
     ) -> None:
-        """`names`: texts of the sources' addresses."""
+        """`names`: texts of the sources' addresses. `services`: of open TCP ports, by address and port."""
         self._sources = sources
         self._tally: Tally | None = None
         self._names = names
+        self._services = services or {}
         self.complete = complete
         self.unfinished = unfinished
         self.forged = forged
@@ -108,11 +111,13 @@ class Result:
     def verdicts(self, choice: Choice | None = None) -> Iterator[Verdict]:
         """The records whose outcomes are chosen, by address, protocol and port."""
         for outcomes in self._chosen(choice):
-            yield from verdicts(outcomes, self._names)
+            records = verdicts(outcomes, self._names)
+            yield from map(self._served, records) if self._services else records
 
     def report(self, reporter: Reporter, choice: Choice | None = None) -> None:
         """Hand a reporter the same records, in columns where it takes those."""
-        if isinstance(reporter, ColumnReporter):
+        # What is known of services is not in columns: only some of the few open ports have any.
+        if isinstance(reporter, ColumnReporter) and not self._services:
             reporter.write_outcomes(self._chosen(choice), self._names)
         else:
             reporter.write(self.verdicts(choice))
@@ -124,6 +129,12 @@ class Result:
             tally.count(outcomes)
             yield choice(outcomes) if choice else outcomes
         self._tally = tally
+
+    def _served(self, verdict: Verdict) -> Verdict:
+        if verdict.state is not State.OPEN or verdict.proto is not Protocol.TCP:
+            return verdict
+        service = self._services.get((verdict.ip, verdict.port))
+        return verdict if service is None else structs.replace(verdict, service=service)
 
     def open(self) -> list[Verdict]:
         """The records of open ports."""

@@ -19,11 +19,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
 from os import PathLike
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scanner.contracts import Network, Probe, Sources, Wire, WireStatistics
+from scanner.contracts import Conversation, Frames, Network, Probe, Sent, Sources, Wire, WireStatistics
 from scanner.core.addresses import AddressSet, format_addresses, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import looks_like_ipv6, parse_ipv6
@@ -37,7 +38,7 @@ from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.siphash import KEY_BYTES
 from scanner.core.targets import parse_targets
-from scanner.engine import Engine, Flight, Heard, Traffic
+from scanner.engine import Engine, Flight, Heard, Recorder, Traffic
 from scanner.flights import (
     Manned,
     Secrets,
@@ -49,11 +50,18 @@ from scanner.flights import (
     require_room,
 )
 from scanner.gate import Gate
-from scanner.model import CaptureError, Protocol, Reason, UsageError, Verdict, WireKind
-from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, PROBES, Request, SweepPlan, make_plan
+from scanner.model import TRANSPORTS, CaptureError, Protocol, Reason, Service, UsageError, Verdict, WireKind
+from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, by_protocol, make_plan
+from scanner.plugins.audience import Audience
+from scanner.plugins.probes import probe_named
 from scanner.recording import Course, Recording
-from scanner.result import OnlyDecided, Result, not_open
+from scanner.reporters import pieces
+from scanner.result import OnlyDecided, Result, not_open, only_open
 from scanner.wire.linux import LinuxNetwork
+
+if TYPE_CHECKING:
+    from scanner.plugins.registry import Plugins
+    from scanner.plugins.sinks import Sinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     targets: str | Iterable[str],
     *,
     ports: str | Iterable[int] = "401",
-    protocols: Iterable[str] = ("tcp", "udp"),
+    protocols: Iterable[str] | None = None,
+    probes: Iterable[str | Probe] = (),
     exclude: str | Iterable[str] = (),
     rate: float | Literal["auto"] = "auto",
     max_rate: float = inf,
@@ -95,7 +104,8 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     no_arp: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
-    probes: Iterable[Probe] = (),
+    identify: bool = False,
+    plugins: Plugins | None = None,
     scope: Scope | None = None,
     network: Network | None = None,
 ) -> Sweep:
@@ -104,7 +114,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Args:
         targets: an address, a CIDR or a range, or several of them in a list.
         ports: as on the command line (`"401,3493,8000-8100"`), or numbers.
-        protocols: "tcp", "udp" or both.
+        protocols: "tcp", "udp" or both; both where None, unless there are probes.
+        probes: others than the usual ones: names of built-in ones or of those that `plugins` have, as on the
+            command line ("ack", "udp-payload:FILE"), or probes themselves; one for each protocol.
         exclude: what is not probed, in the same forms as targets.
         rate: packets a second; "auto" for as many as get through, `float("inf")` for as many as the kernel
             carries.
@@ -121,7 +133,9 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         no_arp: find no neighbours; the kernel sends, and finds them itself.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
-        probes: what asks for a protocol instead of the built-in probe; the last one for each stands.
+        identify: connect to open TCP ports, when all are found, to learn which service each is.
+        plugins: whose hooks are told of the sweep, and whose identifiers are asked, besides the built-in
+            ones; `scanner.plugins.Plugins()` are those that are installed.
         scope: what may be probed; private, loopback and link-local addresses where None.
         network: another network than this machine's, such as `scanner.wire.memory.SimulatedNetwork`.
 
@@ -129,10 +143,13 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
     network = network or LinuxNetwork()
+    asking = [probe_named(each, plugins) if isinstance(each, str) else each for each in probes]
+    chosen = by_protocol(asking)
     request = Request(
         targets=_parsed(targets, network),
         ports=ports_of(ports),
-        protocols=_protocols(protocols),
+        protocols=_protocols((() if chosen else TRANSPORTS) if protocols is None else protocols),
+        probes=chosen,
         excluded=_parsed(exclude, network),
         rate=None if rate == "auto" else rate,
         max_rate=max_rate,
@@ -143,9 +160,16 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         sources=sources_of(source_ip),
         wire=_wire(wire),
         no_arp=no_arp,
-        probes=PROBES | {probe.protocol: probe for probe in probes},
     )
-    return Sweep(request, network=network, seed=seed, evidence=evidence, scope=scope)
+    return Sweep(
+        request,
+        network=network,
+        seed=seed,
+        evidence=evidence,
+        identify=identify,
+        plugins=plugins,
+        scope=scope,
+    )
 
 
 def sources_of(text: str | None) -> Sources:
@@ -170,11 +194,11 @@ def _wire(name: str) -> WireKind:
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:
     wanted = {names} if isinstance(names, str) else set(names)
-    unknown = wanted - set(Protocol)
+    unknown = wanted - set(TRANSPORTS)
     if unknown:
         msg = f"unknown protocol {sorted(unknown)[0]!r}: tcp and udp can be swept"
         raise UsageError(msg)
-    return tuple(protocol for protocol in Protocol if protocol in wanted)
+    return tuple(protocol for protocol in TRANSPORTS if protocol in wanted)
 
 
 class Sweep:
@@ -182,6 +206,7 @@ class Sweep:
 
     plan: who will be asked, along which path. watch: called with the progress now and then, where set.
     evidence_error: what ended the evidence early, if something did. rate: what adapts it, if anything does.
+    sinks: where evidence goes besides, if set. unidentified: open ports that there was no time to identify.
     """
 
     def __init__(
@@ -192,18 +217,26 @@ class Sweep:
         seed: int | None = None,
         evidence: str | PathLike[str] | None = None,
         scope: Scope | None = None,
+        identify: bool = False,
+        plugins: Plugins | None = None,
     ) -> None:
         """Plan it. Raises as `sweep`."""
         self.plan: SweepPlan = make_plan(request, network, scope or Scope.private())
         require_room(self.plan)
         self.watch: Watcher | None = None
         self.evidence_error: CaptureError | None = None
+        self.sinks: Sinks | None = None
+        self.unidentified = 0
         self.rate = None if request.rate is not None else RateController(most=request.max_rate)
         self._network = network
         self._secrets = Secrets(
             seed=secrets.randbits(63) if seed is None else seed, key=secrets.token_bytes(KEY_BYTES)
         )
         self._evidence_path = evidence
+        self._identify = identify
+        self._plugins = plugins
+        self._audience = Audience(plugins)
+        self._services: dict[tuple[str, int], Service] = {}
         self._wires: dict[str, Wire] = {}
         self._lanes: list[Lane] = []
         self._absent: list[Absent] = []
@@ -222,7 +255,7 @@ class Sweep:
     def targets(self) -> int:
         """Addresses × protocols × ports that get a verdict."""
         request = self.plan.request
-        return self.plan.addresses.size * len(request.ports) * len(request.protocols)
+        return self.plan.addresses.size * request.questions
 
     @property
     def statistics(self) -> WireStatistics:
@@ -243,12 +276,23 @@ class Sweep:
         Raises:
             WireError: the wire failed. `result` then has what was learnt.
         """
+        try:
+            for verdict in self._finals():
+                self._audience.final([verdict])
+                yield verdict
+        finally:
+            self._ended()
+
+    def _finals(self) -> Iterator[Verdict]:
         for heard in self._run():
             replies = heard.replies
             tasks = np.sort(replies.task[replies.rank == Rank.OPEN])
-            if isinstance(heard.lane, Lane) and len(tasks):
+            if isinstance(heard.lane, Lane) and len(tasks) and not self._identify:
                 yield from verdicts(heard.lane.outcomes_of(tasks), self.plan.book.texts)
-        yield from self.result().verdicts(not_open)
+        result = self._found()
+        if self._identify:
+            yield from result.verdicts(only_open)
+        yield from result.verdicts(not_open)
 
     def result(self) -> Result:
         """Run the sweep to its end, unless it has, and give the whole result.
@@ -257,8 +301,17 @@ class Sweep:
             WireError: the wire failed; called again, it gives what was learnt.
         """
         if not self._begun:
-            for _ in self._run():
-                pass
+            try:
+                for _ in self._run():
+                    pass
+                if self._audience.wants_verdicts:
+                    for piece in pieces(self._found()):
+                        self._audience.final(piece)
+            finally:
+                self._ended()
+        return self._found()
+
+    def _found(self) -> Result:
         decided = sum(lane.answered for lane in self._lanes) + sum(source.size for source in self._absent)
         sources: list[OutcomeSource] = [*self._lanes, *self._absent]
         complete = self._course.complete
@@ -269,8 +322,13 @@ class Sweep:
             complete=complete,
             unfinished=0 if complete else self.targets - decided,
             forged=sum(lane.forged for lane in self._lanes),
+            services=self._services,
             names=self.plan.book.texts if self.plan.has_ipv6 else format_addresses,
         )
+
+    def _ended(self) -> None:
+        seconds = (self._network.clock.wall() - self._course.started) / 1e9
+        self._audience.ended(complete=self._course.complete, probes=self._traffic.probes, seconds=seconds)
 
     def _run(self) -> Iterator[Heard]:
         if self._begun:
@@ -279,6 +337,8 @@ class Sweep:
         self._begun = True
         course, clock = self._course, self._network.clock
         course.started = clock.wall()
+        request = self.plan.request
+        self._audience.started(self.targets, request.ports, tuple(request.kinds))
         with ExitStack() as closing:
             closing.callback(self._close_wires)
             longest = longest_packet(self.plan)
@@ -289,14 +349,17 @@ class Sweep:
             recording = self._record()
             if recording is not None:
                 closing.callback(self._conclude, recording)
+            if self.sinks is not None:
+                closing.callback(self.sinks.close)
             engine = Engine(
                 gate=Gate(self.plan.scope, self.plan.next_hops),
                 clock=clock,
                 bucket=TokenBucket(self.plan.request.highest_rate if self.rate is None else self.rate.rate),
                 rate=self.rate,
-                record=None if recording is None else recording.write,
+                record=self._recorder(recording),
                 stopped=lambda: self._stop,
                 book=self.plan.book if self.plan.has_ipv6 else None,
+                rules=self.plan.request.rules,
             )
             self._traffic = engine.traffic
             self._give_up(self.plan.no_route, Reason.NO_ROUTE)
@@ -307,6 +370,37 @@ class Sweep:
                 yield from self._listen(engine, flights)
             course.complete = not self._stop
             self._report(flights)
+        if self._identify and course.complete:
+            self._find_services()
+
+    def _recorder(self, recording: Recording | None) -> Recorder | None:
+        """Where evidence goes: a capture, sinks, both or nowhere."""
+        sinks = self.sinks
+        if recording is None or sinks is None:
+            return sinks.write if sinks else recording.write if recording else None
+
+        def record(wire: Wire, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
+            recording.write(wire, sent, frames, replies)
+            sinks.write(wire, sent, frames, replies)
+
+        return record
+
+    def _find_services(self) -> None:
+        """Ask open TCP ports who they are, once the sweep's own packets are through."""
+        from scanner.identifying import identify  # noqa: PLC0415 - for those who identify
+        from scanner.plugins.registry import Plugins  # noqa: PLC0415 - pluggy
+
+        gate = Gate(self.plan.scope, self.plan.next_hops)
+
+        def converse(address: str, port: int, seconds: float) -> Conversation:
+            hop = self.plan.hop_to(address)
+            return gate.connect(self._network, hop, address, port, seconds)
+
+        opened = [(v.ip, v.port) for v in self._found().verdicts(only_open) if v.proto is Protocol.TCP]
+        found = identify(
+            opened, converse, self._plugins or Plugins(load_installed=False), stopped=lambda: self._stop
+        )
+        self._services, self.unidentified = found.services, found.left
 
     def _listen(self, engine: Engine, flights: list[Flight]) -> Iterator[Heard]:
         for heard in engine.run(flights):
@@ -355,9 +449,10 @@ class Sweep:
     def _give_up(self, addresses: AddressSet, why: Reason) -> None:
         request = self.plan.request
         if addresses:
-            self._absent.append(absent(addresses, why, dict.fromkeys(request.protocols, request.ports)))
+            self._absent.append(absent(addresses, why, request.kinds))
 
     def _report(self, flights: list[Flight]) -> None:
+        self._audience.sent(self._traffic.probes)
         if self.watch is None:
             return
         now = self._network.clock.steady()

@@ -25,7 +25,7 @@ from scanner.gate import Gate
 from scanner.model import ScopeRefused, WireError
 from scanner.probes.stock import template_of
 from scanner.probes.tcp_syn import TCP_SYN
-from scanner.wire.behaviours import closed_port
+from scanner.wire.behaviours import closed_port, silent
 from scanner.wire.memory import Conditions, MemoryWire, SimulatedNetwork
 
 HOP = np.zeros(6, dtype=np.uint8)
@@ -44,6 +44,7 @@ class Kernel:
         self.early = 0
         self.refuse_after = SIZE * 10
         self._busy = False
+        self.each_send_takes = 0.0
 
     def send(self, batch: Batch) -> Sent:
         self.senders.add(threading.current_thread().name)
@@ -53,6 +54,7 @@ class Kernel:
                 raise WireError("the cable is gone")
             self.refuse_after -= len(batch)
             sent = self._inside.send(batch)
+            self._inside._clock.sleep(self.each_send_takes)
         time.sleep(0.002)  # time enough for answers to be fetched before anybody knows what was sent
         with self._lock:
             self._busy = False
@@ -80,7 +82,7 @@ class Place:
     def __init__(self) -> None:
         self.network = SimulatedNetwork(conditions=Conditions(delay=0.0), gateway="10.9.0.1")
         self.network.place(TARGETS, closed_port())
-        (hop, _), *_ = self.network.routes(Hosts(), None, Sources())
+        (hop, _), *_ = self.network.routes(Hosts(AddressSet.of([(1, 1)])), None, Sources())
         assert hop is not None
         self.wire = Kernel(self.network.open(hop))
 
@@ -137,6 +139,28 @@ def test_what_was_stamped_ahead_is_what_is_sent_and_recorded(place):
     list(place.engine(record=record).run([place.flight()]))
 
     assert len(sent) == len(set(sent)) == len(answered) == len(set(answered)) == SIZE
+
+
+def test_stragglers_are_asked_again_between_full_batches(place):
+    place.network.place("10.1.120.0/21", silent())
+    place.wire.each_send_takes = 0.03
+    asked = place.flight()
+    recorded: list[tuple[int, bytes]] = []
+
+    def record(_wire: Wire, left: Sent | None, _frames: Frames | None, _replies: NDArray[np.int64]) -> None:
+        if left is not None:
+            recorded.extend((len(left.times), row.tobytes()) for row in left.frames[:, 30:36])
+
+    list(place.engine(record=record).run([asked]))
+
+    state, tries = lane_of(asked).ledger.state, lane_of(asked).ledger.tries
+    silence = 1 << 11
+    assert (state[:-silence] == Rank.CLOSED).all()
+    assert (tries[:-silence] == 1).all()
+    assert (tries[-silence:] == 2).all()
+    assert len({probe for _, probe in recorded}) == len(recorded) == SIZE + silence
+    # The source port tells the tries apart. There were both kinds of batches.
+    assert min(count for count, _ in recorded) < WORTH_A_THREAD < max(count for count, _ in recorded)
 
 
 def test_a_wire_that_fails_on_the_thread_fails_here_and_what_left_is_recorded(place):

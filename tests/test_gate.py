@@ -23,6 +23,7 @@ from scanner.contracts import (
     ETHERTYPE_IPV6,
     Batch,
     Frames,
+    Hop,
     Sent,
     WireStatistics,
 )
@@ -31,6 +32,7 @@ from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
 from scanner.gate import Gate
 from scanner.model import ScopeRefused
+from scanner.wire.memory_service import MemoryConversation
 
 PROBER = "10.0.0.1"
 INSIDE = ["10.50.0.0", "10.50.0.7", "10.50.255.255"]
@@ -192,6 +194,39 @@ def test_no_packets() -> None:
     assert len(gate().send(wire, Batch(syns(*INSIDE)[:0])).times) == 0
 
 
+class FakeNetwork:
+    """Keeps what was connected to."""
+
+    def __init__(self) -> None:
+        self.connected: list[tuple[str, int]] = []
+
+    def zone(self, interface: str) -> int:
+        return 1
+
+    def connect(self, hop: Hop, address: str, port: int, seconds: float) -> MemoryConversation:
+        self.connected.append((address, port))
+        return MemoryConversation(lambda _: b"", address, port)
+
+
+HOP = Hop(interface="eth0", source=0x0A000001, gateway=None, on_link=True, loopback=False, mac=None, mtu=1500)
+
+
+@pytest.mark.parametrize("target", INSIDE)
+def test_connections_to_permitted_addresses_are_made(target: str) -> None:
+    network = FakeNetwork()
+    talk = gate().connect(network, HOP, target, 401, 1.0)  # type: ignore[arg-type]
+    assert network.connected == [(target, 401)]
+    assert talk.address == target
+
+
+@pytest.mark.parametrize("target", [*OUTSIDE, SET_APART, GATEWAY])
+def test_connections_elsewhere_are_not(target: str) -> None:
+    network = FakeNetwork()
+    with pytest.raises(ScopeRefused, match=f"outside the scope: {target}"):
+        gate().connect(network, HOP, target, 401, 1.0)  # type: ignore[arg-type]
+    assert network.connected == []
+
+
 # --- nothing gets round it ----------------------------------------------------------------------
 
 SENDING = {
@@ -206,8 +241,15 @@ SENDING = {
     "sr1",
     "srp",
     "srp1",
+    "connect",
+    "connect_ex",
+    "create_connection",
+    "open_connection",
 }
 """How packets leave a socket, a wire, or Scapy."""
+
+ASKING = {"send", "connect"}
+"""What a gate has of these."""
 
 GATES = {"gate", "_gate"}
 OWN_SOCKETS = {"wire", "lab"}
@@ -219,7 +261,7 @@ def senders(source: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
-        if isinstance(node, ast.Attribute) and not (node.attr == "send" and _name(node.value) in GATES):
+        if isinstance(node, ast.Attribute) and not (node.attr in ASKING and _name(node.value) in GATES):
             names = [node.attr]
         elif isinstance(node, ast.Name):
             names = [node.id]
@@ -251,15 +293,20 @@ def test_nothing_else_sends() -> None:
     assert len(MODULES) > 30
 
 
-def test_the_gate_sends_once_and_after_it_asked() -> None:
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("send", "return wire.send(batch)"), ("connect", "return network.connect(hop, address, port, seconds)")],
+)
+def test_the_gate_sends_once_and_after_it_asked(name: str, last: str) -> None:
     source = (Path(scanner.__file__).parent / "gate.py").read_text(encoding="utf-8")
-    assert len(senders(source)) == 1
+    assert len(senders(source)) == len(ASKING)
     [method] = [
         node
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef) and node.name == "send"
+        if isinstance(node, ast.FunctionDef) and node.name == name
     ]
-    assert ast.unparse(method.body[-1]) == "return wire.send(batch)"
+    assert ast.unparse(method.body[-1]) == last
+    assert len(method.body) > 2, "a docstring, the question, and the sending"
     assert not [
         node for statement in method.body[:-1] for node in ast.walk(statement) if isinstance(node, ast.Return)
     ]
@@ -274,6 +321,8 @@ def test_the_gate_sends_once_and_after_it_asked() -> None:
         "leave = wire.send",
         "map(wire.send, batches)",
         "getattr(wire, 'send')(batch)",
+        "network.connect(hop, address, port, 1.0)",
+        "socket.create_connection(where)",
         "gates[0].send(batch)",
         "socket.socket().sendto(b'', where)",
         "gate.sendto(b'', where)",
@@ -287,7 +336,13 @@ def test_the_search_finds_what_it_looks_for(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["gate.send(wire, batch)", "self._gate.send(wire, batch)", "self._send(flight)"]
+    "source",
+    [
+        "gate.send(wire, batch)",
+        "gate.connect(network, hop, address, port, 1.0)",
+        "self._gate.send(wire, batch)",
+        "self._send(flight)",
+    ],
 )
 def test_the_search_lets_the_gate_be(source: str) -> None:
     assert senders(source) == []

@@ -12,7 +12,7 @@ from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
-from scanner.model import Protocol, ScopeRefused, UsageError, WireKind
+from scanner.model import TRANSPORTS, Protocol, ScopeRefused, UsageError, WireKind
 from scanner.planning import MOST_RETRIES, PROBES, Request, SweepPlan, make_plan
 from scanner.wire.clock import SimulatedClock
 
@@ -216,4 +216,4 @@ def test_a_request_has_sane_defaults():
 
 
 def test_every_protocol_has_its_probe():
-    assert {protocol: probe.protocol for protocol, probe in PROBES.items()} == {p: p for p in Protocol}
+    assert {protocol: probe.protocol for protocol, probe in PROBES.items()} == {p: p for p in TRANSPORTS}

@@ -39,6 +39,13 @@ def commands() -> list[tuple[str, str]]:
     ]
 
 
+def files() -> dict[str, str]:
+    """Each file that is shown, by its name, which the words before it end with."""
+    return dict(
+        re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    )
+
+
 def masked(output: str) -> list[str]:
     for pattern, replacement in MASKS:
         output = "\n".join(re.sub(pattern, replacement, line).strip() for line in output.splitlines())
@@ -56,6 +63,8 @@ def folder(tmp_path_factory):
 def run(folder):
     recorded = README.parent / "pcaps" / "refused-then-open" / "capture.pcap"
     (folder / "refused-then-open.pcap").symlink_to(recorded)
+    for name, code in files().items():
+        (folder / name).write_text(code)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def call(command: str, returncode: int = 0) -> str:
@@ -72,7 +81,7 @@ def run(folder):
 @pytest.mark.lab
 def test_examples_come_out_as_shown(run):
     shown = commands()
-    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read"]
+    assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read", "lab", "lab"]
     for command, output in shown:
         assert masked(run(command)) == masked(output), command
     (code,) = blocks("python", "In Python")

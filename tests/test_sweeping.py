@@ -22,6 +22,7 @@ from scanner.core.addresses import AddressSet, parse_address
 from scanner.core.hosts import Hosts
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
+from scanner.model import TRANSPORTS
 from scanner.probes.udp import UDP
 from scanner.sweeping import Progress
 from scanner.wire.behaviours import (
@@ -223,7 +224,7 @@ def test_only_the_silent_are_asked_again_each_try_later_than_the_one_before():
     assert tries["10.0.0.0", Protocol.TCP] == 1
     assert tries["10.0.0.12", Protocol.TCP] == 5
     # Both protocols count towards its third packet.
-    assert sorted(tries["10.0.0.1", protocol] for protocol in Protocol) in ([1, 2], [2, 2], [2, 3])
+    assert sorted(tries["10.0.0.1", protocol] for protocol in TRANSPORTS) in ([1, 2], [2, 2], [2, 3])
     assert place.received("10.0.0.12") == 2 * 5
 
 
@@ -770,7 +771,7 @@ def test_a_probe_of_ones_own_asks_instead_of_the_built_in_one():
     network = SimulatedNetwork()
     network.place("10.0.0.1", listening)
 
-    verdicts = list(sweep("10.0.0.1", network=network, probes=[shouting]))
+    verdicts = list(sweep("10.0.0.1", protocols=["tcp", "udp"], network=network, probes=[shouting]))
 
     assert [verdict.state for verdict in verdicts] == [State.OPEN, State.OPEN]
     assert sorted(packet.endswith(b"HELLO") for packet in heard) == [False, True]

@@ -23,6 +23,7 @@ from scanner.capture.writer import CaptureWriter, PcapngWriter, PcapWriter, Rece
 from scanner.contracts import Frames, Sent
 from scanner.core.book import AddressBook
 from scanner.core.hosts import Hosts
+from scanner.core.rules import RULE_KINDS, ReplyRules
 from scanner.core.targets import parse_targets
 from scanner.model import CaptureError, Protocol, UsageError
 
@@ -30,7 +31,9 @@ PLAN_FORMAT = "ghostport-plan/1"
 MAX_PLAN = 16 << 20
 """Bytes that a plan may have."""
 
+_BYTE = 0xFF
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Byte = Annotated[int, msgspec.Meta(ge=0, le=_BYTE)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Zone = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
@@ -115,12 +118,38 @@ class Evidence:
         self.close()
 
 
+class WrittenRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Reply rules of a probe as a plan holds them; see `core.rules.ReplyRules`.
+
+    replies: the fields of each rule; which kind it is of, the protocol tells.
+    """
+
+    replies: list[dict[str, int | str]]
+    set: Byte
+    clear: Byte
+
+    @staticmethod
+    def of(rules: ReplyRules) -> WrittenRules:
+        """Some rules, to be written."""
+        replies = [msgspec.to_builtins(rule) for rule in rules.replies]
+        return WrittenRules(replies=replies, set=rules.set, clear=rules.clear)
+
+    def read(self, protocol: Protocol) -> ReplyRules:
+        """The rules again. Raises ValueError where they are none."""
+        for reply in self.replies:
+            if any(isinstance(value, int) and not 0 <= value <= _BYTE for value in reply.values()):
+                raise ValueError(f"a rule for {protocol} has a number above {_BYTE}, or below 0")
+        replies = tuple(msgspec.convert(reply, RULE_KINDS[protocol]) for reply in self.replies)
+        return ReplyRules(replies=replies, set=self.set, clear=self.clear)
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a sweep was asked to do, as far as reading its capture back depends on it.
 
     seed: of the order in which targets were probed.
     key: hexadecimal, of the cookies in the probes.
-    ports: by transport; a sweep probes each port of each transport at each target.
+    ports: by protocol; a sweep probes each port of each protocol at each target.
+    rules: of probes that are not the usual ones of their protocol.
     targets, excluded, no_route, on_link: addresses, CIDRs or `first-last` ranges. `targets` are
         all that got a verdict, `no_route` and `on_link` those among them that had no way out,
         or were on a link of ours.
@@ -155,12 +184,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool = False
     complete: bool = False
     interfaces: list[str] = []
+    rules: dict[Protocol, WrittenRules] = {}
     zones: dict[str, Zone] = {}
     lent: list[str] = []
 
     def hosts(self, texts: Iterable[str]) -> Hosts:
         """The addresses that some of its texts name. Raises UsageError for what is none."""
         return parse_targets(texts, self._zone_of)
+
+    def reply_rules(self) -> dict[Protocol, ReplyRules]:
+        """Rules of probes that are not the usual ones. Raises ValueError where they are none."""
+        return {protocol: written.read(protocol) for protocol, written in self.rules.items()}
 
     def _zone_of(self, name: str) -> int:
         if name not in self.zones:
@@ -237,6 +271,7 @@ def _plan_untrusted(data: bytes) -> Plan:
         if plan.format == PLAN_FORMAT:
             for texts in (plan.targets, plan.excluded, plan.no_route, plan.on_link, plan.sources):
                 AddressBook(plan.hosts(texts).ipv6)
+            plan.reply_rules()
     except RecursionError:
         raise CaptureError("is not a plan: it is nested too deep") from None
     except (ValueError, UsageError) as error:

@@ -85,6 +85,10 @@ def _run(words: list[str]) -> int:
         from scanner.cli.sweep import run_sweep  # noqa: PLC0415
 
         return run_sweep(arguments)
+    if arguments.command == "plugins":
+        from scanner.cli.plugins import run_plugins  # noqa: PLC0415
+
+        return run_plugins(arguments)
     from scanner.cli.read import run_read  # noqa: PLC0415
 
     return run_read(arguments)

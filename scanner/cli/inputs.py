@@ -6,7 +6,7 @@ import argparse
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,28 +18,39 @@ from scanner.core.ipv6 import ZoneOf
 from scanner.core.ports import parse_ports
 from scanner.core.selection import Selection, parse_time
 from scanner.core.targets import MAX_LINE_LENGTH, parse_target_lines, parse_targets
-from scanner.model import Protocol, UsageError, WireKind
+from scanner.model import TRANSPORTS, Protocol, UsageError, WireKind
 
 if TYPE_CHECKING:
+    from scanner.contracts import Probe
     from scanner.planning import Request
 
 _DOTS = {3, 6}
 """Of a whole target: of one address, or of a range of two."""
 
 
-def request_of(arguments: argparse.Namespace, zone_of: ZoneOf) -> Request:
+def request_of(
+    arguments: argparse.Namespace, zone_of: ZoneOf, probes: Mapping[Protocol, Probe] | None = None
+) -> Request:
     """The request that `ghostport sweep` was given, on a machine that numbers its interfaces so.
+
+    `probes`: those that it names.
 
     Raises UsageError for what it cannot be.
     """
     from scanner.planning import Request  # noqa: PLC0415 - not for those who read captures
     from scanner.sweeping import sources_of  # noqa: PLC0415
 
-    protocols = tuple(protocol for protocol in Protocol if getattr(arguments, protocol.value))
+    protocols = tuple(protocol for protocol in TRANSPORTS if getattr(arguments, protocol.value))
+    twice = next((protocol for protocol in protocols if protocol in (probes or {})), None)
+    if twice is not None:
+        raise UsageError(
+            f"--{twice} and --probe {(probes or {})[twice].name} ask for the same: leave one out"
+        )
     return Request(
         targets=parse_targets(arguments.targets, zone_of) | _from_files(arguments.targets_file, zone_of),
         ports=parse_ports(arguments.ports),
-        protocols=protocols or tuple(Protocol),
+        protocols=protocols or (() if probes else TRANSPORTS),
+        probes=probes or {},
         excluded=_excluded(arguments, zone_of),
         rate=_rate(arguments.rate),
         max_rate=math.inf if arguments.max_rate is None else _number("--max-rate", arguments.max_rate),

@@ -7,14 +7,15 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from scanner.contracts import Reporter, ReporterFactory
-from scanner.model import GhostportError, Reason, State, UsageError
-from scanner.reporters.csv import CsvReporter
+from scanner.contracts import Format, Reporter
+from scanner.model import GhostportError, Reason, State, UsageError, Verdict
+from scanner.plugins import builtin
+from scanner.reporters import write_all
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.terminal import TerminalReporter
 from scanner.reporters.text import TextReporter, remarked, shared_macs, summary
@@ -22,16 +23,21 @@ from scanner.result import Choice, Result, Tally, only_open, responders
 
 if TYPE_CHECKING:
     from scanner.core.conversations import Conversations
+    from scanner.plugins.registry import Plugins
     from scanner.reading import Reading
 
 DONE = 0
 INCOMPLETE = 4
 
-FORMATS: dict[str, ReporterFactory] = {"text": TextReporter, "jsonl": JsonlReporter, "csv": CsvReporter}
+CONVERSATION_FORMATS = ("text", "jsonl", "csv")
 CHOICES: dict[str, Choice | None] = {"all": None, "open": only_open, "responders": responders}
 
 FEW = 64
 """Answers that the table shows unasked; where there are more, it shows open ports."""
+
+
+_PIECE = 1 << 20
+_MOST_IN_MEMORY = 64 << 20
 
 
 class OutputError(GhostportError):
@@ -47,11 +53,19 @@ class Records:
     the table or the records take standard output, and what is said goes where records do not.
     """
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        """Open the output. Raises UsageError where that cannot be written."""
+    def __init__(self, arguments: argparse.Namespace, plugins: Plugins | None = None) -> None:
+        """Open the output. Raises UsageError where that cannot be written, or has no such format."""
         name: str | None = arguments.output
         self._name = None if name in {None, "-"} else name
-        self._format: str = arguments.format or _format_of(name)
+        format_of = builtin.format_of if plugins is None else plugins.format_of
+        self._format: str = arguments.format or ("text" if name is None else format_of(name))
+        self._plugins = plugins
+        self._declared = _declared(self._format, plugins)
+        if getattr(arguments, "conversations", False) and self._format not in CONVERSATION_FORMATS:
+            raise UsageError(
+                f"--format {self._format}: conversations are written as {', '.join(CONVERSATION_FORMATS)}"
+            )
+        self._in_need: str | None = None
         self._show: str | None = arguments.show
         self._quiet = bool(arguments.quiet)
         self._records_on_stdout = self._name is None and (self._format != "text" or name == "-")
@@ -69,7 +83,8 @@ class Records:
         """Write the records that were asked for, and tell people what there is.
 
         Raises:
-            OutputError: the disk is full, say. The records are on standard output instead.
+            OutputError: the disk is full, say, and the records are on standard output instead; or a
+                plugin's format failed, and they are JSON lines.
         """
         # Counted as they are written; going through all of them takes as long as writing them.
         if self._target is not None:
@@ -83,6 +98,8 @@ class Records:
         self.tell(summary(tally))
         self.tell(remarked(tally.notes, tally.hints))
         self.tell(shared_macs(tally.macs))
+        if self._in_need is not None:
+            raise OutputError(self._in_need)
 
     def write_conversations(self, conversations: Conversations, reading: Reading) -> None:
         """Write conversations in the place of records. Raises OutputError as `write`."""
@@ -118,9 +135,44 @@ class Records:
             raise OutputError(msg) from None
 
     def _write_to(self, stream: IO[bytes], result: Result) -> None:
-        reporter = FORMATS[self._format](stream)
-        result.report(reporter, CHOICES[self._show or "all"])
-        reporter.close()
+        choice = CHOICES[self._show or "all"]
+        plugins = self._plugins
+        if plugins is None or plugins.owner(self._declared).worker is None:
+            _report(self._declared.reporter(stream), result, choice)
+        elif not self._write_by_plugin(plugins, stream, result.verdicts(choice)):
+            self._in_need = f"--format {self._format}: failed; the records are JSON lines instead"
+            _report(JsonlReporter(stream), result, choice)
+
+    def _write_by_plugin(self, plugins: Plugins, stream: IO[bytes], verdicts: Iterator[Verdict]) -> bool:
+        """Whether a plugin's reporter wrote it all; what it wrote is put in its place when it is whole."""
+        from tempfile import SpooledTemporaryFile  # noqa: PLC0415 - for plugins' formats alone
+
+        reached = 0
+
+        def counted() -> Iterator[Verdict]:
+            nonlocal reached
+            for verdict in verdicts:
+                reached += 1
+                yield verdict
+
+        def report(draft: IO[bytes]) -> None:
+            reporter = self._declared.reporter(draft)
+            reporter.write(counted())
+            reporter.close()
+
+        with SpooledTemporaryFile(max_size=_MOST_IN_MEMORY) as draft:
+            whole = plugins.run(
+                plugins.owner(self._declared),
+                f"format {self._format}",
+                lambda: report(draft),
+                lambda: reached,
+            )
+            if whole:
+                draft.seek(0)
+                while piece := draft.read(_PIECE):
+                    write_all(stream, piece)
+                stream.flush()
+        return whole
 
     def _screen(self, result: Result, tally: Tally) -> None:
         """A table for people: what they asked to see, else open ports, and other answers while few."""
@@ -182,7 +234,16 @@ class _Target:
             self._draft = None
 
 
-def _format_of(name: str | None) -> str:
-    if name is None:
-        return "text"
-    return "csv" if name.lower().endswith(".csv") else "jsonl"
+def _declared(name: str, plugins: Plugins | None) -> Format:
+    """The format of that name. Raises UsageError where there is none."""
+    declared = builtin.format_named(name)
+    if declared is not None:
+        return declared
+    if plugins is None:
+        raise UsageError(f"--format {name}: there is no such format; there are: {', '.join(builtin.FORMATS)}")
+    return plugins.get(Format, name, "--format")
+
+
+def _report(reporter: Reporter, result: Result, choice: Choice | None) -> None:
+    result.report(reporter, choice)
+    reporter.close()

@@ -47,6 +47,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sweep(commands)
     _add_read(commands)
+    plugins = commands.add_parser(
+        "plugins",
+        help="list the plugins there are: probes, identifiers, formats",
+        description="List the plugins there are, where they are from, and what they bring.",
+        allow_abbrev=False,
+    )
+    _add_plugins(plugins)
     commands.add_parser("lab", help=_LAB_HELP, add_help=False)
     command = commands.choices.get(words[0]) if words else None
     if command is None:
@@ -85,6 +92,16 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     what.add_argument("--tcp", action="store_true", help="SYN probes (default: both protocols)")
     what.add_argument("--udp", action="store_true", help="UDP probes")
     what.add_argument(
+        "--probe",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="ask by another probe: ack, sctp-init, icmp-echo, or one that a plugin brings",
+    )
+    what.add_argument(
+        "--payload", metavar="FILE", action="append", default=[], help="UDP probes with the bytes of a file"
+    )
+    what.add_argument(
         "--exclude",
         metavar="TARGET",
         action="append",
@@ -94,7 +111,19 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     what.add_argument(
         "--exclude-file", metavar="FILE", action="append", default=[], help="more that is not probed"
     )
+    what.add_argument(
+        "--scope-from",
+        metavar="NAME:WHICH",
+        action="append",
+        default=[],
+        help="probe only what a plugin's scope provider knows to be authorised",
+    )
     how = sweep.add_argument_group("how")
+    how.add_argument(
+        "--identify",
+        action="store_true",
+        help="then connect to open TCP ports, to learn which service each is",
+    )
     how.add_argument(
         "--rate",
         metavar="N",
@@ -132,10 +161,18 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     how.add_argument("--seed", metavar="N", help="order of the probes (default: at random)")
     how.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     _add_output(sweep)
-    sweep.add_argument_group("evidence").add_argument(
+    evidence = sweep.add_argument_group("evidence")
+    evidence.add_argument(
         "--evidence",
         metavar="FILE.pcap",
         help="write every probe, and every reply to one, there; the plan beside it",
+    )
+    evidence.add_argument(
+        "--evidence-sink",
+        metavar="NAME:WHERE",
+        action="append",
+        default=[],
+        help="hand it to a plugin's sink as well",
     )
 
 
@@ -193,12 +230,27 @@ def _add_read(commands: argparse._SubParsersAction[_Parser]) -> None:
     _add_output(read)
 
 
+def _add_plugins(command: argparse.ArgumentParser) -> None:
+    plugins = command.add_argument_group("plugins")
+    plugins.add_argument(
+        "--plugin",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="use that plugin: an installed one, a module, or a file (./mine.py)",
+    )
+    plugins.add_argument(
+        "--no-plugins", action="store_true", help="do not use installed plugins, unless they are named"
+    )
+
+
 def _add_output(command: argparse.ArgumentParser) -> None:
     output = command.add_argument_group("output")
     output.add_argument(
         "--format",
-        choices=("text", "jsonl", "csv"),
-        help="default: text on standard output, jsonl in a file (csv where its name ends so)",
+        metavar="FORMAT",
+        help="text, jsonl, csv, terminal, or one that a plugin brings (default: text on standard output, "
+        "in a file what its name ends in, else jsonl)",
     )
     output.add_argument("-o", "--output", metavar="FILE", help="write records there; - is standard output")
     output.add_argument(
@@ -207,6 +259,7 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         help="which targets: all, open ones, or those that anything came back for "
         "(default: open in text, all in records)",
     )
+    _add_plugins(command)
     loudness = output.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="records and errors only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="paths and counters as well")

@@ -6,13 +6,19 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scanner.cli import telling
 from scanner.cli.inputs import selection_of
 from scanner.cli.output import DONE, INCOMPLETE, Records
+from scanner.cli.plugins import plugins_of
+from scanner.core.selection import Selection
 from scanner.model import GhostportError, UsageError
 from scanner.reading import Reading, read_captures
 from scanner.reporters.text import printable
+
+if TYPE_CHECKING:
+    from scanner.plugins.registry import Plugins
 
 BAD_INPUT = 2
 
@@ -20,10 +26,15 @@ BAD_INPUT = 2
 def run_read(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError where there is nothing to read."""
     selection = selection_of(arguments)
+    with plugins_of(arguments) as plugins:
+        return _run(arguments, selection, plugins)
+
+
+def _run(arguments: argparse.Namespace, selection: Selection, plugins: Plugins | None) -> int:
     captures = _each_once(arguments.captures)
     unreadable: list[GhostportError] = []
     faults: list[str] = []
-    with Records(arguments) as records:
+    with Records(arguments, plugins) as records:
         reading = read_captures(
             captures,
             selection=selection,

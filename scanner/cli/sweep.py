@@ -9,29 +9,62 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from scanner.capture.evidence import plan_path
 from scanner.cli import telling
 from scanner.cli.inputs import request_of, whole_number
 from scanner.cli.output import DONE, INCOMPLETE, Records
+from scanner.cli.plugins import plugins_of, scope_of
 from scanner.cli.progress import ProgressBar
+from scanner.contracts import Network
 from scanner.model import GhostportError, UsageError, WireError
+from scanner.planning import Request, by_protocol
+from scanner.plugins.probes import probe_named
 from scanner.sweeping import Sweep
 from scanner.wire.linux import LinuxNetwork
+
+if TYPE_CHECKING:
+    from scanner.plugins.registry import Plugins
 
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
     network = LinuxNetwork()
-    request = request_of(arguments, network.zone)
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
     _check_files(arguments.output, arguments.evidence)
-    sweep = Sweep(request, network=network, seed=seed, evidence=arguments.evidence)
+    with plugins_of(arguments) as plugins:
+        words = [*arguments.probe, *(f"udp-payload:{name}" for name in arguments.payload)]
+        probes = by_protocol([probe_named(word, plugins) for word in words])
+        request = request_of(arguments, network.zone, probes)
+        return _run(arguments, request, network, seed, plugins)
+
+
+def _run(
+    arguments: argparse.Namespace,
+    request: Request,
+    network: Network,
+    seed: int | None,
+    plugins: Plugins | None,
+) -> int:
+    sweep = Sweep(
+        request,
+        network=network,
+        seed=seed,
+        evidence=arguments.evidence,
+        scope=scope_of(arguments, plugins),
+        identify=arguments.identify,
+        plugins=plugins,
+    )
     if arguments.dry_run:
         for line in telling.dry_run(sweep.plan):
             print(line)
         return DONE
-    with Records(arguments) as records:
+    with Records(arguments, plugins) as records:
+        if plugins is not None and arguments.evidence_sink:
+            from scanner.plugins.sinks import Sinks  # noqa: PLC0415 - for those who have one
+
+            sweep.sinks = Sinks(plugins, arguments.evidence_sink)
         records.tell(telling.about_sweep(sweep.plan, verbose=arguments.verbose))
         faults: list[str] = []
         began = time.monotonic()
@@ -52,6 +85,10 @@ def run_sweep(arguments: argparse.Namespace) -> int:
             records.tell(telling.about_evidence(arguments.evidence))
     if sweep.evidence_error is not None:
         faults.append(f"{sweep.evidence_error}; the evidence is incomplete")
+    if sweep.sinks is not None:
+        faults += map(telling.sink_failed, sweep.sinks.failed)
+    if sweep.unidentified:
+        faults.append(telling.unidentified(sweep.unidentified))
     if not result.complete:
         faults.append(telling.unfinished(result))
     for fault in faults:

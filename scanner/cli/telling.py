@@ -11,7 +11,8 @@ from scanner.core.addresses import AddressSet, format_address
 from scanner.core.ipv6 import format_ipv6
 from scanner.core.ports import format_ports
 from scanner.core.rate import START_RATE, RateController
-from scanner.reporters.text import thousands
+from scanner.model import Protocol
+from scanner.reporters.text import escape, thousands
 from scanner.result import Result
 
 if TYPE_CHECKING:
@@ -115,6 +116,17 @@ def unfinished(result: Result) -> str:
     return f"cut short: {_several(result.unfinished, 'target')} {have} no verdict"
 
 
+def sink_failed(name: str) -> str:
+    """That a sink did not take all of the evidence, as a fault."""
+    return f"evidence sink {name}: did not take everything; the evidence there is incomplete"
+
+
+def unidentified(count: int) -> str:
+    """That there was no time to identify all services, as a fault."""
+    was = "was" if count == 1 else "were"
+    return f"cut short: {_several(count, 'open port')} {was} not identified"
+
+
 def about_evidence(path: str) -> Iterator[str]:
     """Where the evidence lies."""
     yield f"evidence: {path}, its plan: {path}.json; read it back with: ghostport read {path}"
@@ -122,9 +134,13 @@ def about_evidence(path: str) -> Iterator[str]:
 
 def _asked(plan: SweepPlan) -> str:
     request = plan.request
-    ports = format_ports(request.ports)
-    asked = ", ".join(f"{protocol} {ports}" for protocol in request.protocols)
+    asked = ", ".join(_named_kind(request, protocol, ports) for protocol, ports in request.kinds.items())
     return f"{asked}; {_rate(request)}, {request.retries} {'retry' if request.retries == 1 else 'retries'}"
+
+
+def _named_kind(request: Request, protocol: Protocol, ports: tuple[int, ...]) -> str:
+    by = f" by {escape(request.probes[protocol].name)}" if protocol in request.probes else ""
+    return f"{protocol}{by}" if protocol is Protocol.ICMP else f"{protocol} {format_ports(ports)}{by}"
 
 
 def _rate(request: Request) -> str:

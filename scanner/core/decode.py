@@ -22,15 +22,23 @@ from scanner.core.ipv6 import high_in_zone
 from scanner.core.link import ARP, IPV4, IPV6, network_layer
 from scanner.core.packets import (
     ARP_REPLY,
+    ECHO_TYPES,
+    ICMP,
+    INIT,
+    INIT_ACK,
     NEIGHBOUR_ADVERTISEMENT,
+    NO_PORT,
     NO_TUNNEL,
+    SCTP,
     TCP,
     UDP,
     ArpPackets,
     Datagrams,
     Decoded,
+    Echoes,
     Fragments,
     IcmpErrors,
+    SctpPackets,
     Segments,
     UserDatagrams,
 )
@@ -130,6 +138,8 @@ class Decoder:
     unread: Counter[str] = field(default_factory=Counter)
     _tcp: list[Segments] = field(default_factory=list)
     _udp: list[UserDatagrams] = field(default_factory=list)
+    _sctp: list[SctpPackets] = field(default_factory=list)
+    _echoes: list[Echoes] = field(default_factory=list)
     _icmp: list[IcmpErrors] = field(default_factory=list)
     _fragments: list[Fragments] = field(default_factory=list)
     _arp: list[ArpPackets] = field(default_factory=list)
@@ -151,7 +161,7 @@ class Decoder:
         """Read IP packets, and what they carry.
 
         Returns:
-            The packets, and `(N,)` bool, which of them carry something else than TCP, UDP and ICMP.
+            The packets, and `(N,)` bool, which of them carry something else than TCP, UDP, SCTP and ICMP.
         """
         packets = ip.packets(self.buffer, layer.at, layer.end, layer.version, quoted=False)
         if not packets.whole.all():
@@ -166,9 +176,12 @@ class Decoder:
             (TCP, headers.TCP_BYTES, self._segments),
             (UDP, headers.UDP_BYTES, self._datagrams),
             (icmp, headers.ICMP_BYTES, self._errors),
+            (SCTP, headers.SCTP_BYTES, self._chunks),
         )
         for protocol, least, read in kinds:
             mine = usable & (packets.protocol == protocol)
+            if protocol == SCTP and not mine.any():
+                continue
             other &= ~mine
             fits = mine & (packets.captured >= least)
             self.count(_CUT_OFF, mine & ~fits)
@@ -276,9 +289,49 @@ class Decoder:
             )
         )
 
+    def _chunks(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
+        wanted = self._wanted(packets.transport[rows])
+        if wanted is not None:
+            rows = rows[wanted]
+        at = packets.transport[rows]
+        header = columns(gather(self.buffer, at, headers.SCTP_BYTES), headers.SCTP)
+        initiate = gather(self.buffer, at + headers.SCTP_BYTES, 4).view(">u4")[:, 0].astype(np.uint32)
+        begins = (header["chunk"] == INIT) | (header["chunk"] == INIT_ACK)
+        begins &= packets.captured[rows] >= headers.SCTP_BYTES + 4
+        self._sctp.append(
+            SctpPackets(
+                ip=self._ip(layer, packets, rows),
+                source_port=header["source_port"].astype(np.uint16),
+                destination_port=header["destination_port"].astype(np.uint16),
+                tag=header["tag"].astype(np.uint32),
+                chunk=header["chunk"].copy(),
+                initiate=np.where(begins, initiate, np.uint32(0)),
+            )
+        )
+
+    def _echo(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
+        if self.ports is not None and not self.ports[NO_PORT]:
+            self.count("ICMP echo", np.ones(len(rows), dtype=np.bool_))
+            return
+        header = columns(gather(self.buffer, packets.transport[rows], headers.ICMP_BYTES), headers.ECHO)
+        _, reply = ECHO_TYPES[layer.version]
+        self._echoes.append(
+            Echoes(
+                ip=self._ip(layer, packets, rows),
+                reply=header["type"] == reply,
+                identifier=header["identifier"].astype(np.uint16),
+                sequence=header["sequence"].astype(np.uint16),
+            )
+        )
+
     def _errors(self, layer: Layer, packets: ip.Packets, rows: Rows) -> None:
         at = packets.transport[rows]
         header = columns(gather(self.buffer, at, headers.ICMP_BYTES), headers.ICMP)
+        request, reply = ECHO_TYPES[layer.version]
+        echo = ((header["type"] == request) | (header["type"] == reply)) & (header["code"] == 0)
+        if echo.any():
+            self._echo(layer, packets, rows[echo])
+            rows, at, header = rows[~echo], at[~echo], header[~echo]
         if layer.version == 6:
             told = header["type"] == NEIGHBOUR_ADVERTISEMENT
             if told.any():
@@ -290,26 +343,34 @@ class Decoder:
         end = packets.transport[rows] + packets.captured[rows]
         quoted = ip.packets(self.buffer, at, end, layer.version, quoted=True)
         useful = quoted.whole & quoted.sound & (quoted.captured >= headers.PORTS_BYTES)
-        useful &= (quoted.protocol == TCP) | (quoted.protocol == UDP)
+        protocol = quoted.protocol
+        ported = (protocol == TCP) | (protocol == UDP) | (protocol == SCTP)
+        asking = protocol == ip.ICMP_OF[layer.version]
+        if asking.any():
+            kind = gather(self.buffer, np.maximum(quoted.transport, 0), 1)[:, 0]
+            asking &= (kind == request) & (self.ports is None or bool(self.ports[NO_PORT]))
+        useful &= ported | asking
         useful[quoted.pieces.row[quoted.pieces.offset > 0]] = False
-        self.count("ICMP without a quoted TCP or UDP packet", ~useful)
+        self.count("ICMP without a quoted probe", ~useful)
         some = np.flatnonzero(useful)
         wanted = self._wanted(quoted.transport[some])
         if wanted is not None:
-            some = some[wanted]
-        ports = columns(gather(self.buffer, quoted.transport[some], headers.PORTS_BYTES), headers.PORTS)
+            some = some[wanted | asking[some]]
+        begin = gather(self.buffer, quoted.transport[some], headers.PORTS_BYTES)
+        ports, numbers = columns(begin, headers.PORTS), columns(begin, headers.ECHO)
+        echoed = asking[some]
         source, destination = quoted.ends(some, self.book, self.zone)
         self._icmp.append(
             IcmpErrors(
                 ip=self._ip(layer, packets, rows[some]),
                 type=header["type"][some],
                 code=header["code"][some],
-                protocol=quoted.protocol[some],
+                protocol=np.where(echoed, np.uint8(ICMP), protocol[some]),
                 source=source,
                 destination=destination,
-                source_port=ports["source_port"].astype(np.uint16),
-                destination_port=ports["destination_port"].astype(np.uint16),
-                sequence=ports["sequence"].astype(np.uint32),
+                source_port=np.where(echoed, numbers["identifier"], ports["source_port"]).astype(np.uint16),
+                destination_port=np.where(echoed, NO_PORT, ports["destination_port"]).astype(np.uint16),
+                sequence=np.where(echoed, numbers["sequence"], ports["sequence"]).astype(np.uint32),
             )
         )
 
@@ -373,6 +434,8 @@ class Decoder:
             buffer=self.buffer,
             tcp=Segments.concatenate(self._tcp),
             udp=UserDatagrams.concatenate(self._udp),
+            sctp=SctpPackets.concatenate(self._sctp) if self._sctp else SctpPackets.none(),
+            echoes=Echoes.concatenate(self._echoes) if self._echoes else Echoes.none(),
             icmp=IcmpErrors.concatenate(self._icmp),
             arp=ArpPackets.concatenate(self._arp),
             fragments=Fragments.concatenate(self._fragments) if self._fragments else None,

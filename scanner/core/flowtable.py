@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
 from scanner.core.ordering import merged_order, stable_order
-from scanner.core.packets import TCP, UDP, Decoded
-from scanner.core.rules import ACK, RST, SYN, Claims, reason_code, sequence_agrees
+from scanner.core.packets import ICMP, INIT, NO_PORT, SCTP, TCP, UDP, Datagrams, Decoded
+from scanner.core.rules import SYN_REPLIES, Claims, ReplyRules, reason_code, sequence_agrees
 from scanner.model import Reason
 
 MIRRORED = 10_000_000
@@ -65,16 +65,63 @@ class Probes(Columns):
         return Probes(wide, wide, protocol, narrow, narrow, port, port, *(narrow,) * 5)
 
 
-def candidate_probes(decoded: Decoded, ports: NDArray[np.bool_]) -> Probes:
-    """Packets that may be probes: a SYN without ACK, or any UDP datagram, to a port that is asked about.
+def candidate_probes(decoded: Decoded, ports: NDArray[np.bool_], rules: ReplyRules = SYN_REPLIES) -> Probes:
+    """Packets that may be probes, to a port that is asked about.
+
+    A SYN without ACK, or what else TCP was asked with; any UDP datagram; an SCTP INIT; an echo request.
 
     Args:
         decoded: packets.
         ports: `(65536,)` bool, the ports asked about.
+        rules: those of the TCP probe.
     """
     tcp, udp = decoded.tcp, decoded.udp
-    opening = np.flatnonzero((tcp.flags & (SYN | ACK | RST) == SYN) & ports[tcp.destination_port])
+    asks = tcp.flags & (rules.set | rules.clear) == rules.set
+    opening = np.flatnonzero(asks & ports[tcp.destination_port])
     datagrams = np.flatnonzero(ports[udp.destination_port])
+    found = _of_ports(decoded, opening, datagrams)
+    rest = [probes for probes in (_inits(decoded, ports), _echo_requests(decoded, ports)) if len(probes)]
+    return Probes.concatenate([found, *rest]) if rest else found
+
+
+def _inits(decoded: Decoded, ports: NDArray[np.bool_]) -> Probes:
+    sctp = decoded.sctp
+    rows = np.flatnonzero((sctp.chunk == INIT) & ports[sctp.destination_port])
+    ends = (sctp.source_port[rows], sctp.destination_port[rows])
+    return _probes(sctp.ip.take(rows), SCTP, ends, sctp.initiate[rows])
+
+
+def _echo_requests(decoded: Decoded, ports: NDArray[np.bool_]) -> Probes:
+    echoes = decoded.echoes
+    rows = np.flatnonzero(~echoes.reply & ports[NO_PORT])
+    ends = (echoes.identifier[rows], np.full(len(rows), NO_PORT, dtype=np.uint16))
+    return _probes(echoes.ip.take(rows), ICMP, ends, echoes.sequence[rows].astype(np.uint32))
+
+
+def _probes(
+    ip: Datagrams,
+    protocol: int,
+    ends: tuple[NDArray[np.uint16], NDArray[np.uint16]],
+    sequence: NDArray[np.uint32],
+) -> Probes:
+    return Probes(
+        frame=ip.frame,
+        times=ip.times,
+        protocol=np.full(len(ip), protocol, dtype=np.uint8),
+        prober=ip.source,
+        target=ip.destination,
+        prober_port=ends[0],
+        target_port=ends[1],
+        tunnel=ip.tunnel,
+        sequence=sequence,
+        identification=ip.identification,
+        size=np.zeros(len(ip), dtype=np.uint32),
+        count=np.ones(len(ip), dtype=np.uint32),
+    )
+
+
+def _of_ports(decoded: Decoded, opening: NDArray[np.int64], datagrams: NDArray[np.int64]) -> Probes:
+    tcp, udp = decoded.tcp, decoded.udp
     kinds = ((tcp, opening), (udp, datagrams))
     ip = [packets.ip.take(rows) for packets, rows in kinds]
     return Probes(

@@ -9,6 +9,8 @@ IPV6_BYTES = 40
 TCP_BYTES = 20
 UDP_BYTES = 8
 ICMP_BYTES = 8
+SCTP_BYTES = 16
+"""Of an SCTP packet: its header, and that of its first chunk."""
 ARP_BYTES = 28
 ADVERTISEMENT_BYTES = 32
 PORTS_BYTES = 8
@@ -48,6 +50,24 @@ PORTS = np.dtype(
         "formats": [">u2", ">u2", ">u4", ">u2"],
         "offsets": [0, 2, 4, 4],
         "itemsize": PORTS_BYTES,
+    }
+)
+# RFC 9260, 3.1 and 3.2
+SCTP = np.dtype(
+    {
+        "names": ["source_port", "destination_port", "tag", "chunk"],
+        "formats": [">u2", ">u2", ">u4", "u1"],
+        "offsets": [0, 2, 4, 12],
+        "itemsize": SCTP_BYTES,
+    }
+)
+# RFC 792, RFC 4443
+ECHO = np.dtype(
+    {
+        "names": ["type", "code", "identifier", "sequence"],
+        "formats": ["u1", "u1", ">u2", ">u2"],
+        "offsets": [0, 1, 4, 6],
+        "itemsize": ICMP_BYTES,
     }
 )
 # RFC 792, RFC 4443

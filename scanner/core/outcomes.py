@@ -17,8 +17,13 @@ from scanner.core.ordering import distinct
 from scanner.core.rules import Rank, reason_code
 from scanner.model import Protocol, Reason
 
-PROTOCOLS = {packets.TCP: Protocol.TCP, packets.UDP: Protocol.UDP}
-"""Transports by their IP protocol number."""
+PROTOCOLS = {
+    packets.TCP: Protocol.TCP,
+    packets.UDP: Protocol.UDP,
+    packets.SCTP: Protocol.SCTP,
+    packets.ICMP: Protocol.ICMP,
+}
+"""Protocols by their IP protocol number."""
 
 IP_PROTOCOLS = {protocol: number for number, protocol in PROTOCOLS.items()}
 """IP protocol numbers by transport."""

@@ -18,6 +18,16 @@ ICMP = 1
 TCP = 6
 UDP = 17
 ICMPV6 = 58
+SCTP = 132
+
+NO_PORT = 0
+"""In the place of a port, where a protocol has none."""
+
+ECHO_TYPES = {4: (8, 0), 6: (128, 129)}
+"""ICMP types of echo requests and replies, by version of IP (RFC 792; RFC 4443, 4.1 and 4.2)."""
+
+INIT, INIT_ACK, ABORT = 1, 2, 6
+"""Types of SCTP chunks (RFC 9260, 3.2)."""
 
 ARP_REPLY = 2
 """The operation of an answer (RFC 826)."""
@@ -47,6 +57,13 @@ class Datagrams(Columns):
     identification: NDArray[np.uint32]
     tunnel: NDArray[np.uint32]
     times: NDArray[np.int64]
+
+    @staticmethod
+    def none() -> Datagrams:
+        """Not one."""
+        wide, word = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint32)
+        byte = np.empty(0, dtype=np.uint8)
+        return Datagrams(wide, byte, word, word, byte, word, word, wide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +98,50 @@ class UserDatagrams(Columns):
 
 
 @dataclass(frozen=True, slots=True)
-class IcmpErrors(Columns):
-    """ICMP messages (ICMPv6 where `ip.version` says so) that quote a TCP or UDP packet.
+class SctpPackets(Columns):
+    """SCTP packets (RFC 9260, 3): `ip` and ports uint16.
 
-    type, code: uint8. protocol: uint8, of the quoted packet, and its source and destination uint32,
-    ports uint16; sequence uint32 is the quoted TCP sequence number, for UDP length and checksum.
+    tag: uint32, the verification tag. chunk: uint8, type of the first chunk. initiate: uint32, the initiate
+    tag if that is INIT or INIT ACK, else 0.
+    """
+
+    ip: Datagrams
+    source_port: NDArray[np.uint16]
+    destination_port: NDArray[np.uint16]
+    tag: NDArray[np.uint32]
+    chunk: NDArray[np.uint8]
+    initiate: NDArray[np.uint32]
+
+    @staticmethod
+    def none() -> SctpPackets:
+        """Not one."""
+        port, word = np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.uint32)
+        return SctpPackets(Datagrams.none(), port, port, word, np.empty(0, dtype=np.uint8), word)
+
+
+@dataclass(frozen=True, slots=True)
+class Echoes(Columns):
+    """ICMP echo messages, of either version: `ip`, reply bool, identifier and sequence uint16."""
+
+    ip: Datagrams
+    reply: NDArray[np.bool_]
+    identifier: NDArray[np.uint16]
+    sequence: NDArray[np.uint16]
+
+    @staticmethod
+    def none() -> Echoes:
+        """Not one."""
+        number = np.empty(0, dtype=np.uint16)
+        return Echoes(Datagrams.none(), np.empty(0, dtype=np.bool_), number, number)
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpErrors(Columns):
+    """ICMP messages (ICMPv6 where `ip.version` says so) that quote a packet with ports, or an echo request.
+
+    type, code: uint8. protocol: uint8, of the quoted packet (ICMP for either version), and its source and
+    destination uint32, ports uint16; sequence uint32 is the quoted TCP sequence number, for UDP length and
+    checksum, for SCTP the verification tag. An echo has its identifier and 0 as ports, and its own number.
     """
 
     ip: Datagrams
@@ -148,6 +204,8 @@ class Decoded:
     buffer: NDArray[np.uint8]
     tcp: Segments
     udp: UserDatagrams
+    sctp: SctpPackets
+    echoes: Echoes
     icmp: IcmpErrors
     arp: ArpPackets
     fragments: Fragments | None

@@ -35,7 +35,7 @@ class Pairing:
 
     def __init__(self, question: Question) -> None:
         self._question = question
-        self._rules = Rules()
+        self._rules = Rules(question.rules)
         self._probes: list[Probes] = []
         self._claims: list[Claims] = []
 

@@ -6,8 +6,8 @@ where there are many, and judged an address range at a time: memory does not dep
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,14 @@ from scanner.core.flowtable import (
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
-from scanner.core.packets import TCP, Decoded
+from scanner.core.packets import TCP, UDP, Decoded
 from scanner.core.presence import Presence
-from scanner.core.rules import Claims, Rank, Rules, reason_code
+from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
 from scanner.core.runs import Runs, Scratch, cuts
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
 from scanner.core.transport import echoes, flows_of
-from scanner.model import Reason
+from scanner.model import Protocol, Reason
 
 Numbers = NDArray[np.uint32]
 
@@ -70,7 +70,7 @@ class CookieKey:
                 flow = flows_of(self.key, source, targets, ports, protocol, book)
                 tried = cookie.attempts(flow.offset, probes.target_port[rows], probes.prober_port[rows])
                 ours[rows] = (tried >= 0) & (tried < self.tries)
-                if protocol == TCP:
+                if protocol != UDP:
                     ours[rows] &= flow.sequence == probes.sequence[rows]
         return ours
 
@@ -80,7 +80,8 @@ class Question:
     """What is asked of a capture.
 
     ports: `(65536,)` bool. key: only this sweep's own probes count. prober, target: which addresses may be
-    one, None for any. per_prober: an outcome for each prober of a target.
+    one, None for any. per_prober: an outcome for each prober of a target. rules: of probes that are not the
+    usual ones of their protocol.
     """
 
     ports: NDArray[np.bool_]
@@ -88,11 +89,12 @@ class Question:
     prober: Callable[[Numbers], NDArray[np.bool_]] | None = None
     target: Callable[[Numbers], NDArray[np.bool_]] | None = None
     per_prober: bool = False
+    rules: Mapping[Protocol, ReplyRules] = field(default_factory=dict)
 
 
 def bearing(question: Question, rules: Rules, decoded: Decoded) -> tuple[Probes, Claims]:
     """The packets that bear on a question: what may be a probe, and what may say something of one."""
-    probes = candidate_probes(decoded, question.ports)
+    probes = candidate_probes(decoded, question.ports, question.rules.get(Protocol.TCP, SYN_REPLIES))
     claims = rules.claims(decoded)
     claims = claims.where(question.ports[claims.target_port])
     if question.key is not None:
@@ -130,7 +132,7 @@ class RecordedTraffic:
         """`scratch`: room for what memory does not hold."""
         self._question = question
         self._scratch = scratch
-        self._rules = Rules()
+        self._rules = Rules(question.rules)
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
         self._presence = Presence()

@@ -11,13 +11,26 @@ RFC 1122 section 4.1.3.4 and 4.2.3.9, RFC 1812 section 5.2.7; nmap's reason word
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
-from scanner.core.packets import TCP, UDP, Datagrams, Decoded, IcmpErrors
+from scanner.core.packets import (
+    ABORT,
+    ICMP,
+    INIT_ACK,
+    SCTP,
+    TCP,
+    UDP,
+    Datagrams,
+    Decoded,
+    Echoes,
+    IcmpErrors,
+    SctpPackets,
+)
 from scanner.model import REASONS, Protocol, Reason, State
 
 FIN, SYN, RST, PSH, ACK = (1 << bit for bit in range(5))
@@ -31,6 +44,8 @@ class Rank(enum.IntEnum):
     CLOSED = 2
     OPEN = 3
     DOWN = 4
+    UNFILTERED = 5
+    """Something came through, which tells nothing more: the answer to an ACK."""
 
 
 class Check(enum.IntEnum):
@@ -44,6 +59,8 @@ class Check(enum.IntEnum):
     """The SYN is acknowledged, and perhaps data that came with it (RFC 7413, 4.2.2)."""
     RESET = 3
     """Likewise, or one less: some stacks acknowledge a SYN with its own number when they reset."""
+    REFLECTED = 4
+    """The reply's own number must be the one that the probe acknowledged (RFC 9293, 3.10.7.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,23 @@ class TcpRule:
 @dataclass(frozen=True, slots=True)
 class UdpRule:
     """A UDP reply: any datagram."""
+
+    rank: Rank
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SctpRule:
+    """An SCTP reply that begins with a chunk of that type (RFC 9260, 3.2)."""
+
+    chunk: int
+    rank: Rank
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class EchoRule:
+    """An ICMP echo reply (RFC 792; RFC 4443, 4.2)."""
 
     rank: Rank
     reason: Reason
@@ -87,6 +121,13 @@ TCP_RULES = (
     TcpRule(set=SYN, clear=RST | ACK, rank=Rank.OPEN, reason=Reason.SPLIT_HANDSHAKE_SYN, check=Check.NONE),
 )
 UDP_RULES = (UdpRule(rank=Rank.OPEN, reason=Reason.UDP_RESPONSE),)
+
+ACK_RULES = (TcpRule(set=RST, clear=0, rank=Rank.UNFILTERED, reason=Reason.RESET, check=Check.REFLECTED),)
+SCTP_RULES = (
+    SctpRule(chunk=INIT_ACK, rank=Rank.OPEN, reason=Reason.INIT_ACK),
+    SctpRule(chunk=ABORT, rank=Rank.CLOSED, reason=Reason.ABORT),
+)
+ECHO_RULES = (EchoRule(rank=Rank.OPEN, reason=Reason.ECHO_REPLY),)
 
 _PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
 """Type and code by IP version: closed where the target itself says so of a datagram, else filtered."""
@@ -125,29 +166,93 @@ ICMP_RULES = (
             (Protocol.TCP, None, Rank.FILTERED),
             (Protocol.UDP, False, Rank.FILTERED),
             (Protocol.UDP, True, Rank.CLOSED),
+            (Protocol.SCTP, None, Rank.FILTERED),
         )
     ),
 )
 
-UNANSWERED_STATE = {Protocol.TCP: State.FILTERED, Protocol.UDP: State.OPEN_FILTERED}
+RULE_KINDS: dict[Protocol, type[TcpRule | UdpRule | SctpRule | EchoRule]] = {
+    Protocol.TCP: TcpRule,
+    Protocol.UDP: UdpRule,
+    Protocol.SCTP: SctpRule,
+    Protocol.ICMP: EchoRule,
+}
+"""Of what kind the rules of a protocol are."""
+
+Reply = TcpRule | UdpRule | SctpRule | EchoRule
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRules:
+    """What replies to a probe say: data, and all that there is to know of it.
+
+    replies: what counts as one, all of the kind that belongs to the probe's protocol; of TCP rules the first
+    that fits decides. set, clear: flags that a TCP probe has, and has not, by which captures know it.
+
+    ICMP errors need no rules: they mean the same whatever they answer. Nor does silence: what that means
+    depends on the protocol alone (`SILENCE`).
+    """
+
+    replies: tuple[Reply, ...]
+    set: int = SYN
+    clear: int = ACK | RST
+
+
+SILENCE = {
+    Protocol.TCP: State.FILTERED,
+    Protocol.UDP: State.OPEN_FILTERED,
+    Protocol.SCTP: State.FILTERED,
+    Protocol.ICMP: State.DOWN,
+}
 """What no response after all tries means."""
+
+SYN_REPLIES = ReplyRules(TCP_RULES)
+UDP_REPLIES = ReplyRules(UDP_RULES)
+ACK_REPLIES = ReplyRules(ACK_RULES, set=ACK, clear=SYN | RST | FIN)
+SCTP_REPLIES = ReplyRules(SCTP_RULES)
+ECHO_REPLIES = ReplyRules(ECHO_RULES)
 
 _STATES: dict[int, State] = {
     Rank.FILTERED: State.FILTERED,
     Rank.CLOSED: State.CLOSED,
     Rank.OPEN: State.OPEN,
     Rank.DOWN: State.DOWN,
+    Rank.UNFILTERED: State.UNFILTERED,
 }
 
 
 def state_of(rank: int, protocol: Protocol) -> State:
     """The state that a rank stands for."""
-    return UNANSWERED_STATE[protocol] if rank == Rank.UNANSWERED else _STATES[rank]
+    if rank == Rank.UNANSWERED:
+        return SILENCE[protocol]
+    if rank == Rank.OPEN and protocol is Protocol.ICMP:
+        return State.UP
+    return _STATES[rank]
 
 
 def reason_code(reason: Reason) -> int:
     """The number of a reason in arrays; `REASONS[number]` is the way back."""
     return REASONS.index(reason)
+
+
+_NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.SCTP: SCTP, Protocol.ICMP: ICMP}
+_PLACES = {protocol: place for place, protocol in enumerate(_NUMBERS)}
+
+
+def _by_number(values: Mapping[Protocol, int], otherwise: int) -> NDArray[np.int8]:
+    """Values by IP protocol number."""
+    table = np.full(256, otherwise, dtype=np.int8)
+    for protocol, value in values.items():
+        table[_NUMBERS[protocol]] = value
+    return table
+
+
+_PLACE_OF = _by_number(_PLACES, -1)
+# Of what an error quotes at least, eight bytes, TCP's sequence number is part, and an echo's; an SCTP
+# packet's first chunk, which has the tag, is not.
+_QUOTED_CHECK = _by_number({Protocol.TCP: Check.SEQUENCE, Protocol.ICMP: Check.SEQUENCE}, Check.NONE).astype(
+    np.uint8
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +294,30 @@ class Claims(Columns):
 class Rules:
     """The table, laid out for lookup by array."""
 
-    def __init__(self) -> None:
-        """Lay it out."""
+    def __init__(self, own: Mapping[Protocol, ReplyRules] | None = None) -> None:
+        """Lay it out. `own`: rules of probes that are not the usual ones of their protocol."""
+        own = own or {}
+
+        def replies(protocol: Protocol, usual: tuple[Reply, ...]) -> tuple[Reply, ...]:
+            return own[protocol].replies if protocol in own else usual
+
+        tcp = [rule for rule in replies(Protocol.TCP, TCP_RULES) if isinstance(rule, TcpRule)]
         flags = np.arange(256)
         self._tcp = np.full(256, -1, dtype=np.int64)
-        for number, rule in reversed(list(enumerate(TCP_RULES))):
+        for number, rule in reversed(list(enumerate(tcp))):
             self._tcp[(flags & rule.set == rule.set) & (flags & rule.clear == 0)] = number
-        self._tcp_rank = np.array([rule.rank for rule in TCP_RULES], dtype=np.uint8)
-        self._tcp_reason = np.array([reason_code(rule.reason) for rule in TCP_RULES], dtype=np.uint8)
-        self._tcp_check = np.array([rule.check for rule in TCP_RULES], dtype=np.uint8)
-        # By IP version (4, 6), probe (TCP, UDP), sender (another, the target), type, code.
-        self._icmp = np.full((2, 2, 2, 256, 256), -1, dtype=np.int16)
+        self._tcp_rank = np.array([rule.rank for rule in tcp], dtype=np.uint8)
+        self._tcp_reason = np.array([reason_code(rule.reason) for rule in tcp], dtype=np.uint8)
+        self._tcp_check = np.array([rule.check for rule in tcp], dtype=np.uint8)
+        self._udp = [rule for rule in replies(Protocol.UDP, UDP_RULES) if isinstance(rule, UdpRule)]
+        self._echo = [rule for rule in replies(Protocol.ICMP, ECHO_RULES) if isinstance(rule, EchoRule)]
+        self._sctp = {
+            rule.chunk: rule for rule in replies(Protocol.SCTP, SCTP_RULES) if isinstance(rule, SctpRule)
+        }
+        # By IP version (4, 6), protocol of the probe, sender (another, the target), type, code.
+        self._icmp = np.full((2, len(_NUMBERS), 2, 256, 256), -1, dtype=np.int16)
         for number, icmp_rule in enumerate(ICMP_RULES):
-            probe = int(icmp_rule.probe is Protocol.UDP)
+            probe = _PLACES[icmp_rule.probe]
             sender = slice(None) if icmp_rule.from_target is None else int(icmp_rule.from_target)
             code = slice(None) if icmp_rule.code is None else icmp_rule.code
             self._icmp[int(icmp_rule.version == 6), probe, sender, icmp_rule.type, code] = number
@@ -211,7 +327,13 @@ class Rules:
     def claims(self, decoded: Decoded) -> Claims:
         """All that the replies among some packets claim, in no particular order."""
         return Claims.concatenate(
-            (self._from_tcp(decoded), self._from_udp(decoded), self._from_icmp(decoded.icmp))
+            (
+                self._from_tcp(decoded),
+                self._from_udp(decoded),
+                self._from_sctp(decoded.sctp),
+                self._from_echoes(decoded.echoes),
+                self._from_icmp(decoded.icmp),
+            )
         )
 
     def asides(self, decoded: Decoded) -> Claims:
@@ -254,37 +376,68 @@ class Rules:
         number = self._tcp[tcp.flags]
         rows = np.flatnonzero(number >= 0)
         number = number[rows]
+        sequence = tcp.acknowledgement[rows] - np.uint32(1)
+        check = self._tcp_check[number]
+        reflected = check == Check.REFLECTED
+        if reflected.any():
+            sequence = np.where(reflected, tcp.sequence[rows], sequence)
+            check = np.where(reflected, np.uint8(Check.SEQUENCE), check)
         return _reply(
             tcp.ip,
             rows,
             protocol=TCP,
             ports=(tcp.destination_port, tcp.source_port),
-            sequence=tcp.acknowledgement[rows] - np.uint32(1),
-            verdict=(self._tcp_rank[number], self._tcp_reason[number], self._tcp_check[number]),
+            sequence=sequence,
+            verdict=(self._tcp_rank[number], self._tcp_reason[number], check),
         )
 
     def _from_udp(self, decoded: Decoded) -> Claims:
         udp = decoded.udp
-        rule = UDP_RULES[0]
-        count = len(udp.ip)
+        rows = np.arange(len(udp.ip) if self._udp else 0)
         return _reply(
             udp.ip,
-            np.arange(count),
+            rows,
             protocol=UDP,
             ports=(udp.destination_port, udp.source_port),
-            sequence=np.zeros(count, dtype=np.uint32),
-            verdict=(
-                np.full(count, rule.rank, dtype=np.uint8),
-                np.full(count, reason_code(rule.reason), dtype=np.uint8),
-                np.full(count, Check.NONE, dtype=np.uint8),
-            ),
+            sequence=np.zeros(len(rows), dtype=np.uint32),
+            verdict=_all_of(self._udp[0] if self._udp else None, Check.NONE, len(rows)),
+        )
+
+    def _from_sctp(self, sctp: SctpPackets) -> Claims:
+        found = []
+        for chunk, rule in self._sctp.items():
+            rows = np.flatnonzero(sctp.chunk == chunk)
+            found.append(
+                _reply(
+                    sctp.ip,
+                    rows,
+                    protocol=SCTP,
+                    ports=(sctp.destination_port, sctp.source_port),
+                    sequence=sctp.tag[rows],
+                    verdict=_all_of(rule, Check.SEQUENCE, len(rows)),
+                )
+            )
+        return Claims.concatenate(found) if found else Claims.none()
+
+    def _from_echoes(self, echoes: Echoes) -> Claims:
+        rows = np.flatnonzero(echoes.reply) if self._echo else np.empty(0, dtype=np.int64)
+        nowhere = np.zeros(len(echoes.ip), dtype=np.uint16)
+        return _reply(
+            echoes.ip,
+            rows,
+            protocol=ICMP,
+            ports=(echoes.identifier, nowhere),
+            sequence=echoes.sequence[rows].astype(np.uint32),
+            verdict=_all_of(self._echo[0] if self._echo else None, Check.SEQUENCE, len(rows)),
         )
 
     def _from_icmp(self, icmp: IcmpErrors) -> Claims:
         from_target = icmp.ip.source == icmp.destination
-        is_udp = icmp.protocol == UDP
-        kind = ((icmp.ip.version == 6).astype(np.intp), is_udp.astype(np.intp), from_target.astype(np.intp))
-        number = self._icmp[*kind, icmp.type, icmp.code]
+        place = _PLACE_OF[icmp.protocol]
+        number = self._icmp[
+            (icmp.ip.version == 6).astype(np.intp), place, from_target.astype(np.intp), icmp.type, icmp.code
+        ]
+        number = np.where(place >= 0, number, np.int16(-1))
         rows = np.flatnonzero(number >= 0)
         number = number[rows]
         return Claims(
@@ -297,12 +450,20 @@ class Rules:
             target_port=icmp.destination_port[rows],
             tunnel=icmp.ip.tunnel[rows],
             sequence=icmp.sequence[rows],
-            check=np.where(is_udp[rows], Check.NONE, Check.SEQUENCE).astype(np.uint8),
+            check=_QUOTED_CHECK[icmp.protocol[rows]],
             rank=self._icmp_rank[number],
             reason=self._icmp_reason[number],
             responder=icmp.ip.source[rows],
             ttl=icmp.ip.ttl[rows],
         )
+
+
+def _all_of(
+    rule: UdpRule | SctpRule | EchoRule | None, check: Check, count: int
+) -> tuple[NDArray[np.uint8], ...]:
+    """Rank, reason and check, the same for all."""
+    values = (0, 0, 0) if rule is None else (rule.rank, reason_code(rule.reason), check)
+    return tuple(np.full(count, value, dtype=np.uint8) for value in values)
 
 
 def _reply(

@@ -132,13 +132,26 @@ class Schedule:
             each = self._rounds[attempt]
             while windows and (len(each.tasks) or self._refill(attempt, now)):
                 windows -= 1
-                each.drop_answered(self._ledger.state)
+                # Who was never asked has not answered either.
+                if attempt:
+                    each.drop_answered(self._ledger.state)
                 if len(each.tasks):
                     ready = self._ready(each.tasks[:limit], now)
                     if ready:
                         return Selection(attempt, each.positions[:ready], each.tasks[:ready])
                     break
         return None
+
+    def behind(self, selection: Selection, limit: int) -> Selection | None:
+        """Up to `limit` tasks at hand that come next to what `take` gave last, in its round; None for none.
+
+        They are asked when `take` gives them, which need not be next.
+        """
+        each, begin = self._rounds[selection.attempt], len(selection)
+        tasks = each.tasks[begin : begin + limit]
+        if not len(tasks):
+            return None
+        return Selection(selection.attempt, each.positions[begin : begin + limit], tasks)
 
     def sent(self, selection: Selection, wall: NDArray[np.int64], now: float) -> None:
         """The first `len(wall)` packets of what `take` gave have left, at these times."""

@@ -176,6 +176,10 @@ class StragglerSchedule:
         """As `Schedule.take`."""
         return self._stragglers.take(self._lane, limit, now)
 
+    def behind(self, _selection: Selection, _limit: int) -> None:
+        """As `Schedule.behind`: they are asked one at a time."""
+        return
+
     def sent(self, selection: Selection, wall: NDArray[np.int64], now: float) -> None:
         """As `Schedule.sent`."""
         tasks = selection.tasks[: len(wall)]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.crc32c import BatchCrc32c
+
 _MAC_BYTES = 6
 _IPV6_BYTES = 16
 
@@ -30,6 +32,9 @@ class Field(enum.Enum):
     SOURCE_PORT = "source_port"
     DESTINATION_PORT = "destination_port"
     SEQUENCE = "sequence"
+    ACKNOWLEDGEMENT = "acknowledgement"
+    INITIATE_TAG = "initiate_tag"
+    ECHO_SEQUENCE = "echo_sequence"
     SOURCE_MAC = "source_mac"
     SOLICITED = "solicited"
 
@@ -61,11 +66,13 @@ class Template:
     packet: the bytes, varying fields and checksums zero.
     fields: offset and width in bytes of each varying field; offsets are even, widths 2, 4, 6 or 16.
     checksums: in no order; none covers another.
+    crc32c: where SCTP's checksum sits, and the first byte that it covers, with all behind; None without one.
     """
 
     packet: bytes
     fields: Mapping[Field, tuple[int, int]]
     checksums: tuple[Checksum, ...] = ()
+    crc32c: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,16 @@ class Stamper:
             )
             for checksum in template.checksums
         ]
+        self._crc: tuple[NDArray[np.generic], int, BatchCrc32c] | None = None
+        if template.crc32c is not None:
+            offset, start = template.crc32c
+            places = [
+                place - start
+                for at, width in template.fields.values()
+                for place in range(at, at + width)
+                if place >= start
+            ]
+            self._crc = self._column(offset, 4), start, BatchCrc32c(template.packet[start:], places)
 
     def _column(self, offset: int, width: int) -> NDArray[np.generic]:
         """One field of every row laid over the bytes: big-endian numbers, or six bytes as they are."""
@@ -133,6 +150,10 @@ class Stamper:
             for field in each.fields:
                 total += np.asarray(words[field], dtype=np.uint32)
             each.column[:count] = _finish(total, zero_means_none=each.zero_means_none)
+        if self._crc is not None:
+            column, start, crc = self._crc
+            # It covers itself as zero, and is sent least significant byte first (RFC 9260, appendix A).
+            column[:count] = crc.of(self._rows[:count, start:]).byteswap()
         return self._rows[:count]
 
 

@@ -5,7 +5,7 @@ Both ways lead through the cookie, so that nothing has to be remembered a probe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from scanner.core import cookie
 from scanner.core.addresses import AddressSet
 from scanner.core.book import AddressBook
 from scanner.core.ipv6 import high_in_zone
+from scanner.core.packets import ICMP
 from scanner.core.rules import Claims, sequence_agrees
 from scanner.core.template import Field, Stamper, Template, Value
 
@@ -50,6 +51,19 @@ def flows_of(
     book: AddressBook | None,
 ) -> cookie.Flows:
     """What the key makes of targets of one version of IP, given as numbers, those of IPv6 of a book."""
+    flow = _flows(key, source, targets, ports, protocol, book)
+    # An echo's number has half the bits that others have.
+    return replace(flow, sequence=flow.sequence & np.uint32(0xFFFF)) if protocol == ICMP else flow
+
+
+def _flows(
+    key: bytes,
+    source: int,
+    targets: NDArray[np.uint32],
+    ports: NDArray[np.uint16],
+    protocol: int,
+    book: AddressBook | None,
+) -> cookie.Flows:
     if book is None:
         return cookie.flows(key, source, targets, ports, protocol)
     _, high, low = book.halves(np.array([source], dtype=np.uint32))
@@ -64,8 +78,12 @@ def on_wire(book: AddressBook, numbers: NDArray[np.uint32]) -> NDArray[np.uint64
     return np.stack([high_in_zone(high, 0), low], axis=1)
 
 
+SEQUENCED = (Field.SEQUENCE, Field.ACKNOWLEDGEMENT, Field.INITIATE_TAG, Field.ECHO_SEQUENCE)
+"""Fields that hold the cookie's number, where a packet has them."""
+
+
 class TransportFlows:
-    """TCP or UDP probes from one source to addresses × ports.
+    """Probes from one source to addresses × ports.
 
     A task is `address index · ports + port index`.
     """
@@ -88,7 +106,7 @@ class TransportFlows:
         """
         self._stamper = Stamper(template, capacity)
         self._book = book
-        self._sequenced = Field.SEQUENCE in template.fields
+        self._sequenced = [field for field in SEQUENCED if field in template.fields]
         self.protocol = protocol
         self.source = source
         self.addresses = addresses
@@ -118,8 +136,8 @@ class TransportFlows:
             Field.SOURCE_PORT: cookie.source_ports(flow.offset, ports, attempt),
             Field.DESTINATION_PORT: ports,
         }
-        if self._sequenced:
-            values[Field.SEQUENCE] = flow.sequence
+        for field in self._sequenced:
+            values[field] = flow.sequence
         return self._stamper.stamp(len(tasks), values)
 
     def match(self, claims: Claims, tries: NDArray[np.uint8]) -> Matched:

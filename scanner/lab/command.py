@@ -13,7 +13,7 @@ from scanner.core.ports import format_ports, parse_ports
 from scanner.lab.lab import Lab, Status
 from scanner.lab.plan import Plan
 from scanner.lab.profiles import PROFILES, profile_named
-from scanner.model import Protocol, UsageError
+from scanner.model import TRANSPORTS, Protocol, UsageError
 
 DEFAULT_NAME = "demo"
 _MOST_LISTED = 5
@@ -47,7 +47,7 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
 
     truth = actions.add_parser("truth", help="what a sweep must say of each address, as JSON lines")
     truth.add_argument("networks", nargs="*", metavar="NETWORK", help="of the lab's, by prefix (all)")
-    truth.add_argument("--proto", choices=[p.value for p in Protocol], default="tcp", help="(%(default)s)")
+    truth.add_argument("--proto", choices=[p.value for p in TRANSPORTS], default="tcp", help="(%(default)s)")
     truth.add_argument("-p", "--ports", type=_ports, help="(those of the lab)")
     truth.set_defaults(run=_truth)
 

@@ -38,7 +38,7 @@ from scanner.lab.plan import Expectation, Plan
 from scanner.lab.profile import Profile, Side
 from scanner.lab.profiles import profile_named
 from scanner.lab.truth import Truth
-from scanner.model import Protocol, UsageError
+from scanner.model import TRANSPORTS, Protocol, UsageError
 
 _RUN = Path("/run")
 _FOLDER_PREFIX = "ghostport-lab-"
@@ -276,7 +276,7 @@ class Lab:
             namespaces.set_sysctls(self.places[side], topology.device_sysctls(self.plan, side))
 
     def _start_listeners(self, side: Side) -> None:
-        wanted = {protocol.value: self.plan.listening(protocol, side) for protocol in Protocol}
+        wanted = {protocol.value: self.plan.listening(protocol, side) for protocol in TRANSPORTS}
         if side is Side.TARGET or any(wanted.values()):
             self._start(side, listeners, msgspec.json.encode(wanted))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from scanner.core.rules import Check
 from scanner.core.template import Checksum, Field, Template
 from scanner.model import UsageError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from scanner.contracts import Probe
 
-_IP_PROTOCOLS = {"TCP": 6, "UDP": 17}
 _IPV6_HEADER = 40
 
 
@@ -42,16 +42,55 @@ _FIELDS = {
         Field.SOURCE: _Varying("IPv6", "src", *_ADDRESS6),
         Field.DESTINATION: _Varying("IPv6", "dst", *_ADDRESS6),
     },
-    "TCP": {
-        Field.SOURCE_PORT: _Varying("TCP", "sport", 0, 0xFFFF),
-        Field.DESTINATION_PORT: _Varying("TCP", "dport", 0, 0xFFFF),
-        Field.SEQUENCE: _Varying("TCP", "seq", 0, 0xFFFFFFFF),
-    },
-    "UDP": {
-        Field.SOURCE_PORT: _Varying("UDP", "sport", 0, 0xFFFF),
-        Field.DESTINATION_PORT: _Varying("UDP", "dport", 0, 0xFFFF),
-    },
 }
+"""Addresses, by network layer."""
+
+
+class _Transport(NamedTuple):
+    """What varies of a layer behind IP.
+
+    numbers: its IP protocol number over IPv4 and IPv6; None where it has none. first: the field it begins
+    with, where that tells. fields: those that vary; wanted: of them, those that it must have. checksum: the
+    Internet checksum's field; None for SCTP, which has another. pseudo_header: whether that covers addresses.
+    """
+
+    numbers: tuple[int | None, int | None]
+    fields: dict[Field, _Varying]
+    checksum: str | None
+    pseudo_header: bool = True
+    begins: int = 0
+
+
+def _ported(layer: str) -> dict[Field, _Varying]:
+    return {
+        Field.SOURCE_PORT: _Varying(layer, "sport", 0, 0xFFFF),
+        Field.DESTINATION_PORT: _Varying(layer, "dport", 0, 0xFFFF),
+    }
+
+
+def _echo(layer: str) -> dict[Field, _Varying]:
+    return {
+        Field.SOURCE_PORT: _Varying(layer, "id", 0, 0xFFFF),
+        Field.ECHO_SEQUENCE: _Varying(layer, "seq", 0, 0xFFFF),
+    }
+
+
+_ECHO_REQUEST = "ICMPv6 Echo Request"
+_INIT = "SCTPChunkInit"
+_TRANSPORTS = {
+    "TCP": _Transport(
+        (6, 6), {**_ported("TCP"), Field.SEQUENCE: _Varying("TCP", "seq", 0, 0xFFFFFFFF)}, "chksum"
+    ),
+    "UDP": _Transport((17, 17), _ported("UDP"), "chksum"),
+    "SCTP": _Transport(
+        (132, 132), {**_ported("SCTP"), Field.INITIATE_TAG: _Varying(_INIT, "init_tag", 0, 0xFFFFFFFF)}, None
+    ),
+    "ICMP": _Transport((1, None), _echo("ICMP"), "chksum", pseudo_header=False, begins=4),
+    _ECHO_REQUEST: _Transport((None, 58), _echo(_ECHO_REQUEST), "cksum", begins=4),
+}
+"""What can carry a cookie, and where, by Scapy's names of layers."""
+
+_ACKNOWLEDGEMENT = _Varying("TCP", "ack", 0, 0xFFFFFFFF)
 
 _ARP_FIELDS = {
     Field.SOURCE: _Varying("ARP", "psrc", *_ADDRESS),
@@ -74,59 +113,100 @@ def compile_probe(probe: Probe, port: int, version: int = 4) -> Template:
 
     Raises UsageError where the packet cannot be made a template.
     """
-    return compile_packet(in_version(probe.packet(probe.payload(port)), version), name=probe.name)
+    replies = () if probe.rules is None else probe.rules.replies
+    return compile_packet(
+        in_version(probe.packet(probe.payload(port)), version),
+        name=probe.name,
+        acknowledges=any(getattr(rule, "check", None) == Check.REFLECTED for rule in replies),
+    )
 
 
 def in_version(packet: Packet, version: int) -> Packet:
     """The same packet over IPv6, where that is wanted: its time to live, and our mark as the flow label."""
     if version == 4 or packet.name != "IP":
         return packet
-    from scapy.layers.inet6 import IPv6  # noqa: PLC0415 - a fifth of a second, only when compiling
+    from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6  # noqa: PLC0415 - a fifth of a second
 
-    return IPv6(hlim=packet.ttl, tc=packet.tos, fl=packet.id, src="::", dst="::") / packet.payload
+    carried = packet.payload
+    if carried.name == "ICMP":
+        carried = ICMPv6EchoRequest(data=bytes(carried.payload))
+    return IPv6(hlim=packet.ttl, tc=packet.tos, fl=packet.id, src="::", dst="::") / carried
 
 
-def compile_packet(packet: Packet, *, name: str = "packet") -> Template:
-    """Compile a Scapy packet that starts at IPv4 or IPv6 and carries TCP or UDP.
+def compile_packet(packet: Packet, *, name: str = "packet", acknowledges: bool = False) -> Template:
+    """Compile a Scapy packet that starts at IPv4 or IPv6.
 
-    Addresses, ports and the TCP sequence number become fields, the checksums are left to the
-    stamper; everything else is taken as it stands.
+    What varies is looked for by the layer behind: of TCP the ports and the sequence number; of UDP the ports;
+    of an SCTP INIT the ports and the initiate tag; of an echo request its identifier and sequence number.
+    Checksums are left to the stamper; everything else is taken as it stands.
+
+    Args:
+        packet: that one.
+        name: what messages call it.
+        acknowledges: the number that a TCP segment acknowledges varies too, for answers that reflect it.
 
     Raises:
         UsageError: naming what keeps this packet from becoming a template.
     """
-    network, transport = packet.name, packet.payload.name
-    if network not in {"IP", "IPv6"} or transport not in _IP_PROTOCOLS:
-        msg = f"{name}: a probe starts with IP or IPv6 and carries TCP or UDP; this is {_layers(packet)}"
+    network, transport = str(packet.name), str(packet.payload.name)
+    version = int(network == "IPv6")
+    kind = _TRANSPORTS.get(transport)
+    if network not in _FIELDS or kind is None or kind.numbers[version] is None:
+        msg = (
+            f"{name}: a probe starts with IP or IPv6 and carries TCP, UDP, SCTP or an ICMP echo request, "
+            f"whose answers can be told from others; this is {_layers(packet)}"
+        )
         raise UsageError(msg)
-    varying = {**_FIELDS[network], **_FIELDS[transport]}
+    _require_question(packet, transport, name)
+    varying = {**_FIELDS[network], **kind.fields}
+    if acknowledges and transport == "TCP":
+        varying[Field.ACKNOWLEDGEMENT] = _ACKNOWLEDGEMENT
     base = packet.copy()
-    checksums = [
-        _Varying(layer, "chksum", 0, 0xFFFF)
-        for layer in ("IP", transport)
-        if layer != "IP" or network == "IP"
-    ]
+    checksums = [_Varying(transport, kind.checksum or "chksum", 0, _ones(kind))]
+    if network == "IP":
+        checksums.append(_Varying("IP", "chksum", 0, 0xFFFF))
     for where in (*varying.values(), *checksums):
         _set(base, where, where.zeros, name)
     built = bytes(base)
     places = {field: _place(base, built, where, name) for field, where in varying.items()}
     header = (built[0] & 0x0F) * 4 if network == "IP" else _IPV6_HEADER
-    if places[Field.SOURCE_PORT][0] != header:
+    if places[Field.SOURCE_PORT][0] != header + kind.begins:
         msg = f"{name}: {transport} does not begin where the {network} header says it ends"
         raise UsageError(msg)
+    offset = _place(base, built, checksums[0], name)[0]
     sums = [
+        Checksum(offset=_place(base, built, each, name)[0], start=0, stop=header) for each in checksums[1:]
+    ]
+    if kind.checksum is None:
+        return Template(packet=built, fields=places, checksums=tuple(sums), crc32c=(offset, header))
+    sums.append(
         Checksum(
-            offset=_place(base, built, checksums[-1], name)[0],
+            offset=offset,
             start=header,
             stop=len(built),
-            constant=_IP_PROTOCOLS[transport] + len(built) - header,
-            pseudo_header=True,
+            constant=((kind.numbers[version] or 0) + len(built) - header) if kind.pseudo_header else 0,
+            pseudo_header=kind.pseudo_header,
             zero_means_none=transport == "UDP",
         )
-    ]
-    if network == "IP":
-        sums.insert(0, Checksum(offset=_place(base, built, checksums[0], name)[0], start=0, stop=header))
+    )
     return Template(packet=built, fields=places, checksums=tuple(sums))
+
+
+def _ones(kind: _Transport) -> int:
+    return 0xFFFFFFFF if kind.checksum is None else 0xFFFF
+
+
+def _require_question(packet: Packet, transport: str, name: str) -> None:
+    """Raise UsageError for a packet of a kind that has answers, and is itself none that asks."""
+    if transport == "SCTP" and packet.payload.payload.name != _INIT:
+        msg = f"{name}: an SCTP probe begins with an INIT chunk, whose tag an answer repeats"
+        raise UsageError(msg)
+    if transport == "ICMP" and packet.payload.type != _ECHO:
+        msg = f"{name}: of ICMP messages only an echo request says which answer is its own"
+        raise UsageError(msg)
+
+
+_ECHO = 8
 
 
 def compile_solicitation(packet: Packet) -> Template:

@@ -16,15 +16,18 @@ import msgspec
 
 from scanner.contracts import Probe
 from scanner.core.template import Template
+from scanner.probes.ack import ACK
 from scanner.probes.arp import ARP_REQUEST, arp_request
 from scanner.probes.compiler import compile_arp, compile_probe, compile_solicitation
+from scanner.probes.icmp_echo import ICMP_ECHO
 from scanner.probes.neighbour_solicitation import NEIGHBOUR_SOLICITATION, neighbour_solicitation
+from scanner.probes.sctp_init import SCTP_INIT
 from scanner.probes.tcp_syn import TCP_SYN
 from scanner.probes.udp import PAYLOADS, UDP
 
 STOCK = Path(__file__).with_name("stock.json")
 _PLAIN_PORT = 401
-_BUILT_IN = (TCP_SYN, UDP)
+_BUILT_IN = (TCP_SYN, UDP, ACK, SCTP_INIT, ICMP_ECHO)
 
 
 class StockTemplate(msgspec.Struct, frozen=True):
@@ -55,7 +58,8 @@ def neighbour_template(version: int) -> Template:
 def compile_stock() -> Iterator[StockTemplate]:
     """All of them, compiled anew."""
     for version in (4, 6):
-        for probe, port in ((TCP_SYN, _PLAIN_PORT), *((UDP, port) for port in (_PLAIN_PORT, *PAYLOADS))):
+        plain = ((probe, _PLAIN_PORT) for probe in _BUILT_IN)
+        for probe, port in (*plain, *((UDP, port) for port in PAYLOADS)):
             yield StockTemplate(probe.name, version, probe.payload(port), compile_probe(probe, port, version))
     yield StockTemplate(ARP_REQUEST, 4, b"", compile_arp(arp_request()))
     yield StockTemplate(NEIGHBOUR_SOLICITATION, 6, b"", compile_solicitation(neighbour_solicitation()))

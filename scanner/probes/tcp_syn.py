@@ -31,3 +31,8 @@ TCP_SYN = Probe(
     packet=_packet,
     payload=_payload,
 )
+
+
+def ghostport_probes() -> tuple[Probe, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (TCP_SYN,)

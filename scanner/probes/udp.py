@@ -44,3 +44,8 @@ UDP = Probe(
     packet=_packet,
     payload=_payload,
 )
+
+
+def ghostport_probes() -> tuple[Probe, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (UDP,)

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, TypeVar
 
+import msgspec
+
+from scanner.model import Service
+
 PIECE = 8192
 """Records that are turned into text together."""
 
@@ -34,6 +38,16 @@ def write_all(stream: IO[bytes], data: bytes) -> None:
         rest = rest[count:]
 
 
-def encodable(text: str) -> str:
-    r"""The text with lone surrogates, which UTF-8 cannot hold, written as `\udc80`."""
+def encodable_service(service: Service) -> Service:
+    r"""The same service; lone surrogates, which UTF-8 cannot hold, are written as `\udc80`."""
+    return msgspec.structs.replace(
+        service,
+        name=_encodable(service.name),
+        product=service.product and _encodable(service.product),
+        version=service.version and _encodable(service.version),
+        evidence=_encodable(service.evidence),
+    )
+
+
+def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

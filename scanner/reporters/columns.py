@@ -72,7 +72,8 @@ class Cutter:
         )
         states = [state_of(rank, protocol) for protocol in PROTOCOLS.values() for rank in Rank]
         self._states = Texts.of([state.encode() for state in states])
-        self._second = list(PROTOCOLS)[1]
+        self._places = np.zeros(256, dtype=np.intp)
+        self._places[list(PROTOCOLS)] = np.arange(len(PROTOCOLS))
 
     def cut(self, outcomes: Outcomes, names: Names) -> Iterator[tuple[int, dict[str, Cells]]]:
         """Some records at a time: how many, and their fields by name, in the order of `ProberVerdict`'s."""
@@ -82,7 +83,7 @@ class Cutter:
             yield len(piece), {name: cells[name] for name in ProberVerdict.__struct_fields__}
 
     def _cells(self, piece: Outcomes, names: Names) -> dict[str, Cells]:
-        protocol = (piece.protocol == self._second).astype(np.intp)
+        protocol = self._places[piece.protocol]
         address = self._addresses(piece.address, names)
         return {
             "ip": Cells(address),

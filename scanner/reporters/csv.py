@@ -14,11 +14,12 @@ from typing import IO
 
 import msgspec
 
+from scanner.contracts import Format
 from scanner.core.outcomes import Outcomes
 from scanner.core.records import Names
 from scanner.core.texts import Piece, lines
-from scanner.model import ProberVerdict, Superseded, Verdict
-from scanner.reporters import encodable, pieces, write_all
+from scanner.model import ProberVerdict, Service, Superseded, Verdict
+from scanner.reporters import encodable_service, pieces, write_all
 from scanner.reporters.columns import Cells, Cutter
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -60,6 +61,14 @@ class CsvReporter:
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
         write_all(self._stream, text.getvalue().encode())
+
+
+CSV = Format(name="csv", summary="comma-separated values with a header", reporter=CsvReporter, suffix=".csv")
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (CSV,)
 
 
 def _line(fields: dict[str, Cells]) -> Iterator[Piece]:
@@ -104,7 +113,6 @@ def _cell(text: str | None) -> str | None:
     return f"'{text}" if text and text.startswith(_FORMULA) else text
 
 
-def _json(service: dict[str, str]) -> str:
+def _json(service: Service) -> str:
     """Begins with a brace, so that it is no formula."""
-    texts = {encodable(key): encodable(value) for key, value in service.items()}
-    return msgspec.json.encode(texts).decode()
+    return msgspec.json.encode(encodable_service(service)).decode()

@@ -7,11 +7,12 @@ from typing import IO
 
 import msgspec
 
+from scanner.contracts import Format
 from scanner.core.outcomes import Outcomes
 from scanner.core.records import Names
 from scanner.core.texts import Piece, lines
 from scanner.model import Verdict
-from scanner.reporters import encodable, pieces, write_all
+from scanner.reporters import encodable_service, pieces, write_all
 from scanner.reporters.columns import Cells, Cutter
 
 
@@ -43,6 +44,19 @@ class JsonlReporter:
         self._stream.flush()
 
 
+JSONL = Format(
+    name="jsonl",
+    summary="a record a line as JSON, absent facts null",
+    reporter=JsonlReporter,
+    suffix=".jsonl",
+)
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (JSONL,)
+
+
 def _line(fields: dict[str, Cells]) -> Iterator[Piece]:
     """The pieces of the lines of some records."""
     mark = b"{"
@@ -63,5 +77,4 @@ def _encodable(verdict: Verdict) -> Verdict:
     """The same record; what a service said of itself in text that UTF-8 can hold."""
     if verdict.service is None:
         return verdict
-    service = {encodable(key): encodable(value) for key, value in verdict.service.items()}
-    return msgspec.structs.replace(verdict, service=service)
+    return msgspec.structs.replace(verdict, service=encodable_service(verdict.service))

@@ -10,15 +10,18 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from scanner.contracts import Format
 from scanner.model import State, Verdict
 from scanner.reporters import write_all
-from scanner.reporters.text import ABSENT, HEADINGS, cells, escape, remarks, thousands
+from scanner.reporters.text import ABSENT, HEADINGS, cells, escape, remarks, thousands, where
 
 MOST_ROWS = 1000
 """Records that are shown; of more, the first."""
 
 _COLOURS = {
     State.OPEN: "bold red",
+    State.UP: "bold red",
+    State.UNFILTERED: "yellow",
     State.CLOSED: "green",
     State.FILTERED: "yellow",
     State.OPEN_FILTERED: "yellow",
@@ -78,6 +81,18 @@ class TerminalReporter:
         return drawn.getvalue()
 
 
+TERMINAL = Format(
+    name="terminal",
+    summary="a coloured table of the first 1000 records, as wide as the terminal",
+    reporter=TerminalReporter,
+)
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (TERMINAL,)
+
+
 def _footnotes(verdicts: list[Verdict]) -> Iterator[str]:
     """What else the records say, once each: a column of it would leave no room for the others."""
     spoken_of: dict[str, list[Verdict]] = {}
@@ -86,4 +101,4 @@ def _footnotes(verdicts: list[Verdict]) -> Iterator[str]:
             spoken_of.setdefault(remark, []).append(verdict)
     for remark, (first, *others) in spoken_of.items():
         more = f" and {thousands(len(others))} more" if others else ""
-        yield f"{escape(first.ip)} {first.port}/{first.proto}{more}: {remark}"
+        yield f"{escape(first.ip)} {where(first.proto, first.port)}{more}: {remark}"

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import IO
 
-from scanner.model import REASONS, Kind, ProberVerdict, Protocol, Reason, State, Verdict
+from scanner.contracts import Format
+from scanner.model import REASONS, Kind, ProberVerdict, Protocol, Reason, Service, State, Verdict
 from scanner.reporters import pieces, write_all
 
 HEADINGS = ("ADDRESS", "PORT", "STATE", "REASON", "RTT", "TTL", "RESPONDER", "SERVICE", "PROBER")
@@ -25,6 +26,8 @@ _RIGHT = frozenset((HEADINGS.index("RTT"), HEADINGS.index("TTL")))
 _STATES = tuple(State)
 _PROTOCOLS = tuple(Protocol)
 _MOST_TEXT = 200
+_MOST_SAID = 60
+_LIKELY = 0.5
 _ALL = 0  # no port has this number
 
 _SUSPICIOUS = 8
@@ -70,6 +73,14 @@ class TextReporter:
         self._stream.flush()
 
 
+TEXT = Format(name="text", summary="a table, as wide as it needs to be", reporter=TextReporter)
+
+
+def ghostport_reporters() -> tuple[Format, ...]:
+    """As `scanner.plugins.hooks` asks."""
+    return (TEXT,)
+
+
 def _layout(widths: Iterable[int]) -> str:
     """A line of the table, as `str.format` takes it."""
     return "  ".join(f"{{:{'>' if index in _RIGHT else '<'}{width}}}" for index, width in enumerate(widths))
@@ -80,7 +91,7 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
     elsewhere = verdict.responder is not None and verdict.responder != verdict.ip
     return (
         escape(verdict.ip),
-        f"{verdict.port}/{verdict.proto}",
+        where(verdict.proto, verdict.port),
         verdict.state.value,
         verdict.reason.value,
         ABSENT if verdict.rtt_ms is None else milliseconds(verdict.rtt_ms),
@@ -89,6 +100,11 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
         ABSENT if verdict.service is None else service_text(verdict.service),
         escape(verdict.prober) if isinstance(verdict, ProberVerdict) else ABSENT,
     )
+
+
+def where(proto: Protocol, port: int) -> str:
+    """A port in nmap's words; ICMP, which has none, alone."""
+    return proto.value if proto is Protocol.ICMP else f"{port}/{proto}"
 
 
 def remarks(verdict: Verdict) -> list[str]:
@@ -139,16 +155,20 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def service_text(service: Mapping[str, str]) -> str:
-    """What is known of a service, as `key=value key="value with spaces"`."""
-    return " ".join(f"{escape(key)}={_quoted(value)}" for key, value in service.items())
+def service_text(service: Service) -> str:
+    """What is known of a service in a few words: `nut Network UPS Tools upsd 2.8.0`.
+
+    Where it says neither product nor version, the first of what it sent, in quotes. A question mark says
+    that it is less likely than not.
+    """
+    name = service.name if service.confidence >= _LIKELY else f"{service.name}?"
+    known = [word for word in (service.product, service.version) if word]
+    said = [] if known or not service.evidence else [_quoted(service.evidence[:_MOST_SAID])]
+    return " ".join([*map(escape, [name, *known]), *said])
 
 
 def _quoted(value: str) -> str:
-    text = escape(value)
-    if text and not any(character in text for character in ' "='):
-        return text
-    return '"' + text.replace('"', '\\"') + '"'
+    return '"' + escape(value).replace('"', '\\"') + '"'
 
 
 def milliseconds(rtt: float) -> str:
@@ -170,7 +190,9 @@ def summary(counts: Mapping[Kind, int]) -> list[str]:
             key = (proto, port if len(asked[proto]) <= MOST_PORTS else _ALL)
             ports.setdefault(key, {}).setdefault(state, Counter())[reason] += count
     names = {
-        (proto, port): f"{port}/{proto}" if port != _ALL else f"{proto}, {thousands(len(asked[proto]))} ports"
+        (proto, port): where(proto, port)
+        if port != _ALL or proto is Protocol.ICMP
+        else f"{proto}, {thousands(len(asked[proto]))} ports"
         for proto, port in ports
     }
     width = max(map(len, names.values()), default=0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 
-from scanner.contracts import Clock, Hop, Sources, Wire
-from scanner.core.addresses import AddressSet
+from scanner.contracts import Clock, Conversation, Hop, Sources, Wire
+from scanner.core.addresses import AddressSet, format_address
 from scanner.core.hosts import Hosts
-from scanner.core.ipv6 import Ipv6Set, in_zone, without_zone, zone_number
+from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, without_zone, zone_number
 from scanner.model import UsageError
 from scanner.wire.clock import SystemClock
 from scanner.wire.ip_command import Runner, run_ip
@@ -83,3 +83,10 @@ class LinuxNetwork:
         """
         blocks = min(RingOptions().blocks, max(_LEAST_BLOCKS, packets))
         return open_wire(hop, RingOptions(blocks=blocks), longest)
+
+    def connect(self, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
+        """A TCP socket; see `scanner.wire.conversation.connect`."""
+        from scanner.wire.conversation import connect  # noqa: PLC0415 - for those who identify
+
+        source = format_address(hop.source) if hop.version == 4 else format_ipv6(hop.source)
+        return connect(hop, address.partition("%")[0], port, seconds, source)

@@ -22,6 +22,7 @@ from scanner.wire.arp import ARP_BODY_LENGTH, REQUEST, arp_reply, parse_arp_untr
 from scanner.wire.behaviours import Behaviour, silent
 from scanner.wire.clock import NANOSECONDS, SimulatedClock
 from scanner.wire.host_map import NOBODY, HostMap
+from scanner.wire.memory_service import MemoryConversation, Service
 from scanner.wire.memory_wire import OWN_MAC, Arrival, MemoryWire
 from scanner.wire.road import Conditions, Road
 from scanner.wire.simulated_packets import (
@@ -88,6 +89,7 @@ class SimulatedNetwork:
         self._room = room
         self._maps: dict[int, HostMap[_Host]] = {4: HostMap(4), 6: HostMap(16)}
         self._received: Counter[tuple[int, int]] = Counter()
+        self._services: dict[tuple[str, int], Service] = {}
         for router in (gateway, gateway6):
             if router is not None:
                 self.place(router, silent())
@@ -177,6 +179,16 @@ class SimulatedNetwork:
     def open(self, hop: Hop, packets: int = 0, longest: int = 0) -> MemoryWire:
         """A wire onto this network; it has room for any number of packets of any length."""
         return MemoryWire(self._clock, self, room=self._room, mtu=hop.mtu)
+
+    def serve(self, address: str, port: int, service: Service) -> None:
+        """Put a TCP service at an address and port, for `connect`; see `scanner.wire.memory_service`."""
+        self._services[address, port] = service
+
+    def connect(self, hop: Hop, address: str, port: int, seconds: float) -> MemoryConversation:
+        """A conversation with the service there. Raises ConnectionRefusedError where there is none."""
+        if (address, port) not in self._services:
+            raise ConnectionRefusedError(f"nobody serves {address} {port}")
+        return MemoryConversation(self._services[address, port], address, port)
 
     def carry(self, packets: NDArray[np.uint8], ethertype: int, moment: int) -> list[Arrival]:
         """The replies to `(N, L)` packets that left at `moment` (ns since the epoch)."""

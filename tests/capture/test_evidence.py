@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.capture import evidence, open_capture
-from scanner.capture.evidence import Evidence, Plan, plan_path, read_plan, write_plan
+from scanner.capture.evidence import Evidence, Plan, WrittenRules, plan_path, read_plan, write_plan
 from scanner.contracts import Frames, Sent
+from scanner.core.rules import ACK_REPLIES, ECHO_REPLIES, SCTP_REPLIES, UDP_REPLIES
 from scanner.model import CaptureError, Protocol, UsageError
 
 PLAN = Plan(
@@ -160,7 +161,7 @@ def damaged(**changes: object) -> bytes:
         (damaged(key="0g"), "is not a plan, or damaged"),
         (damaged(key=""), "is not a plan, or damaged"),
         (damaged(ports={"tcp": [65536], "udp": [1]}), "is not a plan, or damaged"),
-        (damaged(ports={"sctp": [1]}), "is not a plan, or damaged"),
+        (damaged(ports={"dccp": [1]}), "is not a plan, or damaged"),
         (damaged(ports={"tcp": [401]}), "its protocols are not those of its ports"),
         (damaged(targets=["10.0.0.0/33"]), "is not a plan, or damaged: '10.0.0.0/33'"),
         (damaged(sources=["nobody"]), "is not a plan, or damaged: 'nobody'"),
@@ -207,3 +208,40 @@ def test_a_plan_with_some_bytes_changed_costs_a_capture_error_at_worst(tmp_path_
         assert "\n" not in str(error)  # noqa: PT017
     else:
         assert isinstance(plan, Plan)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "rules"),
+    [
+        (Protocol.TCP, ACK_REPLIES),
+        (Protocol.UDP, UDP_REPLIES),
+        (Protocol.SCTP, SCTP_REPLIES),
+        (Protocol.ICMP, ECHO_REPLIES),
+    ],
+)
+def test_rules_of_a_probe_are_read_as_they_were_written(tmp_path, protocol, rules):
+    write_plan(tmp_path / "x", msgspec.structs.replace(PLAN, rules={protocol: WrittenRules.of(rules)}))
+    plan = read_plan(tmp_path / "x")
+    assert plan is not None
+    assert plan.reply_rules() == {protocol: rules}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"set": 4, "clear": 0, "rank": 9, "reason": "reset", "check": 0},
+        {"set": 4, "clear": 0, "rank": 3, "reason": "because", "check": 0},
+        {"set": 1 << 70, "clear": 0, "rank": 3, "reason": "reset", "check": 0},
+        {"set": -1, "clear": 0, "rank": 3, "reason": "reset", "check": 0},
+        {"chunk": 2, "rank": 3, "reason": "init-ack"},
+        {},
+        7,
+    ],
+)
+def test_rules_that_are_none_are_refused(tmp_path, reply):
+    raw = msgspec.json.decode(msgspec.json.encode(PLAN))
+    raw["rules"] = {"tcp": {"replies": [reply], "set": 16, "clear": 7}}
+    plan_path(tmp_path / "x").write_bytes(msgspec.json.encode(raw))
+    with pytest.raises(CaptureError, match="is not a plan, or damaged: ") as error:
+        read_plan(tmp_path / "x")
+    assert "\n" not in str(error.value)

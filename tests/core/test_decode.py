@@ -298,8 +298,8 @@ def test_a_quoted_total_length_that_a_stack_spoilt_does_not_matter(length: int) 
 @pytest.mark.parametrize(
     "packet",
     [
-        IP(src=TARGET, dst=PROBER) / ICMP(type=0) / (b"x" * 56),
-        IP(src=TARGET, dst=PROBER) / ICMP(type=8),
+        IP(src=TARGET, dst=PROBER) / ICMP(type=0, code=1) / (b"x" * 56),
+        IP(src=TARGET, dst=PROBER) / ICMP(type=13),
         port_unreachable(Raw(b"x" * 20), proto=1),
         port_unreachable(QUOTED_SYN, frag=1),
         port_unreachable(QUOTED_SYN, version=6),
@@ -307,9 +307,9 @@ def test_a_quoted_total_length_that_a_stack_spoilt_does_not_matter(length: int) 
         port_unreachable(QUOTED_SYN, ihl=15),
     ],
     ids=[
-        "echo reply",
-        "echo request",
-        "quotes ICMP",
+        "echo reply of a strange code",
+        "timestamp request",
+        "quotes ICMP that is no echo request",
         "quotes a later fragment",
         "quotes IPv6",
         "quoted header too short",
@@ -319,7 +319,7 @@ def test_a_quoted_total_length_that_a_stack_spoilt_does_not_matter(length: int) 
 def test_icmp_that_quotes_nothing_of_use_is_counted(packet: Packet) -> None:
     found = decoded([bytes(ether(packet))])
     assert len(found.icmp.ip) == 0
-    assert found.unread == {"ICMP without a quoted TCP or UDP packet": 1}
+    assert found.unread == {"ICMP without a quoted probe": 1}
 
 
 def test_a_quote_does_not_reach_into_the_padding() -> None:
@@ -428,7 +428,7 @@ def test_a_frame_in_two_records_is_not_put_together(name: str) -> None:
         (bytes(ether(reply(SYN_ACK)))[:33], "cut off in the IPv4 header"),
         (bytes(ether(reply(SYN_ACK)))[:34], "cut off in the transport header"),
         (bytes(ether(reply(SYN_ACK)))[:53], "cut off in the transport header"),
-        (bytes(ether(IP(src=TARGET, dst=PROBER, proto=132))), "other IP protocol"),
+        (bytes(ether(IP(src=TARGET, dst=PROBER, proto=50))), "other IP protocol"),
         (bytes(ether(reply(SYN_ACK, version=6))), "malformed IPv4 header"),
         (bytes(ether(reply(SYN_ACK, ihl=4))), "malformed IPv4 header"),
         (bytes(ether(reply(SYN_ACK, ihl=15, len=44))), "malformed IPv4 header"),
@@ -437,7 +437,7 @@ def test_a_frame_in_two_records_is_not_put_together(name: str) -> None:
         (bytes(ether(reply(ANSWER, len=27))), "cut off in the transport header"),
         (bytes(ether(reply(TCP(dataofs=4)))), "malformed TCP header"),
         (bytes(ether(reply(UDP(len=7)))), "malformed UDP header"),
-        (bytes(ether(reply(SYN_ACK, proto=132))), "other IP protocol"),
+        (bytes(ether(reply(SYN_ACK, proto=50))), "other IP protocol"),
         (bytes(ether(REPLY))[:41], "malformed ARP"),
     ],
 )

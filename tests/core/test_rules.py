@@ -14,6 +14,7 @@ from scapy.packet import Packet
 
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
+from scanner.core.outcomes import PROTOCOLS
 from scanner.core.packets import Decoded
 from scanner.core.rules import (
     ICMP_RULES,
@@ -60,7 +61,7 @@ def said(packets: Sequence[Packet | bytes]) -> list[Said]:
         strict=True,
     ):
         assert found[frame] is None, "one packet, one claim"
-        found[frame] = state_of(rank, {6: Protocol.TCP, 17: Protocol.UDP}[protocol]), REASONS[reason]
+        found[frame] = state_of(rank, PROTOCOLS[protocol]), REASONS[reason]
     return found
 
 
@@ -130,7 +131,8 @@ OPEN, CLOSED, FILTERED = State.OPEN, State.CLOSED, State.FILTERED
             for protocol in ("tcp", "udp")
             for code in (4, 5, 6, 7, 8, 11, 12, 14)
         ),
-        *((icmp(protocol, kind, 0), None) for protocol in ("tcp", "udp") for kind in (0, 4, 5, 8, 12)),
+        *((icmp(protocol, kind, 0), None) for protocol in ("tcp", "udp") for kind in (4, 5, 8, 12)),
+        *((icmp(protocol, 0, 0), (State.UP, Reason.ECHO_REPLY)) for protocol in ("tcp", "udp")),
     ],
 )
 def test_a_line_of_the_table(packet: Packet | bytes, expected: Said) -> None:
@@ -164,6 +166,8 @@ def test_every_type_and_code_of_icmp(protocol: str, sender: str) -> None:
             verdict: Said = None
             if kind == 11:
                 verdict = FILTERED, Reason.TIME_EXCEEDED
+            elif kind == code == 0:
+                verdict = State.UP, Reason.ECHO_REPLY
             elif kind == 3 and code in unreachable:
                 closed = code == 3 and protocol == "udp" and sender == TARGET
                 verdict = CLOSED if closed else FILTERED, unreachable[code]
@@ -287,6 +291,7 @@ def test_sequence_agrees(expected: int, distance: int, check: Check) -> None:
         Check.SEQUENCE: exact,
         Check.ACKNOWLEDGED: exact,
         Check.RESET: distance in {0, -1},
+        Check.REFLECTED: True,  # where the rule is applied it becomes SEQUENCE
     }[check]
     if distance > 3:
         agrees |= check == Check.RESET and distance == 0xFFFFFFFF

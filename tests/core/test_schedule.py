@@ -472,3 +472,20 @@ def test_many_hosts_at_a_low_limit_are_as_fast_as_it_allows() -> None:
             continue
         schedule.sent(selection, np.full(len(selection), wall_of(now)), now)
     assert now == pytest.approx(9 / 5 + 0.1, abs=0.02)
+
+
+def test_what_is_behind_a_selection_is_what_is_asked_next():
+    schedule = Schedule(Ledger(100), 7, 2, doubling)
+    first = schedule.take(30, 50.0)
+    assert first is not None
+    behind = schedule.behind(first, 30)
+    assert behind is not None
+    schedule.sent(first, np.full(30, WALL, dtype=np.int64), 50.0)
+    second = schedule.take(30, 50.0)
+    assert second is not None
+    assert behind.attempt == second.attempt == 0
+    assert behind.tasks.tolist() == second.tasks.tolist()
+    assert behind.positions.tolist() == second.positions.tolist()
+    everything = schedule.take(100, 50.0)
+    assert everything is not None
+    assert schedule.behind(everything, 30) is None

@@ -17,7 +17,9 @@ from scapy.layers.inet import (
     IPOption_Router_Alert,
     IPOption_Timestamp,
 )
+from scapy.layers.inet6 import ICMPv6EchoReply, IPv6
 from scapy.layers.l2 import ARP, Ether
+from scapy.layers.sctp import SCTP, SCTPChunkData
 from scapy.packet import Packet, Raw
 from scapy.volatile import RandShort
 
@@ -172,13 +174,15 @@ class _Growing(TCP):
 @pytest.mark.parametrize(
     ("packet", "fault"),
     [
-        (TCP(), "carries TCP or UDP; this is TCP"),
-        (IP(), "carries TCP or UDP; this is IP"),
-        (IP() / ICMP(), "carries TCP or UDP; this is IP/ICMP"),
-        (IP() / IP() / TCP(), "carries TCP or UDP; this is IP/IP/TCP"),
-        (IP() / Raw(b"x"), "carries TCP or UDP; this is IP/Raw"),
-        (Ether() / IP() / TCP(), "carries TCP or UDP; this is Ether/IP/TCP"),
-        (Raw(b"x"), "carries TCP or UDP; this is Raw"),
+        (TCP(), "from others; this is TCP"),
+        (IP(), "from others; this is IP"),
+        (IP() / ICMP(type=13), "of ICMP messages only an echo request"),
+        (IP() / SCTP() / SCTPChunkData(data=b"x"), "an SCTP probe begins with an INIT chunk"),
+        (IPv6() / ICMPv6EchoReply(), "from others; this is IPv6/ICMPv6EchoReply"),
+        (IP() / IP() / TCP(), "from others; this is IP/IP/TCP"),
+        (IP() / Raw(b"x"), "from others; this is IP/Raw"),
+        (Ether() / IP() / TCP(), "from others; this is Ether/IP/TCP"),
+        (Raw(b"x"), "from others; this is Raw"),
         (_Odd() / TCP(), "IP.src does not sit in one even place"),
         (IP() / _WithoutSequence(), "TCP has no field seq"),
         (IP(len=40) / _Growing(dataofs=5), "TCP.sport does not sit in one even place"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
-from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
+from scanner.model import ProberVerdict, Protocol, Reason, Service, State, Superseded, Verdict
 from scanner.reporters import terminal
 from scanner.reporters.terminal import TerminalReporter
 
@@ -106,14 +106,17 @@ def test_colours_on_a_terminal_only():
     assert "\x1b[1;31mopen" in report([verdict(1)], stream=Screen())
 
 
+MARKUP = "[bold]loud[/bold] :smile: [link=http://x]y[/link] [/]"
+
+
 def test_markup_and_emoji_of_a_service_mean_nothing():
-    drawn = report([verdict(1, service={"banner": "[bold]loud[/bold] :smile: [link=http://x]y[/link] [/]"})])
+    drawn = report([verdict(1, service=Service(name="x", product=MARKUP, confidence=1))])
     assert all(word in drawn for word in ("[bold]loud[/bold]", ":smile:", "[link=http://x]y[/link]", "[/]"))
 
 
 @given(st.text(st.characters(), max_size=50))
 def test_whatever_a_service_says_cannot_reach_the_terminal(banner):
-    drawn = report([verdict(1, service={"banner": banner})], stream=Screen())
+    drawn = report([verdict(1, service=Service(name="x", product=banner, confidence=1))], stream=Screen())
     assert SGR.sub("", drawn).replace("\n", "").isprintable()
 
 

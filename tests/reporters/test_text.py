@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.contracts import ReporterFactory
-from scanner.model import ProberVerdict, Protocol, Reason, State, Superseded, Verdict
+from scanner.model import ProberVerdict, Protocol, Reason, Service, State, Superseded, Verdict
 from scanner.reporters.text import (
     TextReporter,
     escape,
@@ -23,6 +23,8 @@ from scanner.reporters.text import (
 )
 
 FACTORY: ReporterFactory = TextReporter
+
+NUT = Service(name="nut", confidence=1)
 
 
 def verdict(ip: str, **facts: Any) -> Verdict:
@@ -47,7 +49,7 @@ def report(*batches) -> str:
 
 TABLE = """\
 ADDRESS          PORT       STATE          REASON                     RTT  TTL  RESPONDER        SERVICE
-10.50.0.9        401/tcp    open           syn-ack               0.043 ms   64  -                name=nut
+10.50.0.9        401/tcp    open           syn-ack               0.043 ms   64  -                nut
 10.50.0.2        401/tcp    filtered       admin-prohibited       12.3 ms   63  10.50.255.254    -
 10.50.0.3        401/udp    open|filtered  no-response                  -    -  -                -
 """
@@ -56,7 +58,7 @@ ADDRESS          PORT       STATE          REASON                     RTT  TTL  
 def test_a_table_in_the_order_given():
     table = report(
         [
-            verdict("10.50.0.9", ttl=64, rtt_ms=0.0432, responder="10.50.0.9", service={"name": "nut"}),
+            verdict("10.50.0.9", ttl=64, rtt_ms=0.0432, responder="10.50.0.9", service=NUT),
             verdict(
                 "10.50.0.2", state=State.FILTERED, reason=Reason.ADMIN_PROHIBITED, ttl=63, rtt_ms=12.345,
                 responder="10.50.255.254",
@@ -132,16 +134,33 @@ def test_text_from_the_network_is_escaped(text, escaped):
     assert escape(text) == escaped
 
 
-@given(st.dictionaries(st.text(st.characters()), st.text(st.characters()), max_size=3))
-def test_whatever_a_service_says_is_printable_and_on_its_line(service):
+@given(st.lists(st.text(st.characters()), min_size=4, max_size=4), st.booleans())
+def test_whatever_a_service_says_is_printable_and_on_its_line(texts, terse):
+    name, product, version, evidence = texts
+    facts = {} if terse else {"product": product, "version": version}
+    service = Service(name=name, evidence=evidence, confidence=0.2, **facts)
     table = report([verdict("10.0.0.1", service=service), verdict("10.0.0.2")])
     assert table.count("\n") == 3
     assert table.replace("\n", "").isprintable()
 
 
-def test_values_of_a_service_cannot_pass_for_others():
-    service = {"name": "nut", "banner": 'x" name="sshd', "empty": "", "sum": "a=b"}
-    assert service_text(service) == 'name=nut banner="x\\" name=\\"sshd" empty="" sum="a=b"'
+@pytest.mark.parametrize(
+    ("service", "text"),
+    [
+        (
+            Service(name="nut", product="upsd", version="2.8.0", confidence=1.0, evidence="VER"),
+            "nut upsd 2.8.0",
+        ),
+        (Service(name="ssh", version="2.0", confidence=0.5), "ssh 2.0"),
+        (Service(name="nut", confidence=0.49), "nut?"),
+        (
+            Service(name="unknown", confidence=0, evidence='a "b"\n' + "x" * 99),
+            f'unknown? "a \\"b\\"\\x0a{"x" * 54}"',
+        ),
+    ],
+)
+def test_a_service_in_few_words(service, text):
+    assert service_text(service) == text
 
 
 @pytest.mark.parametrize(

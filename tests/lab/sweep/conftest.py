@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,12 @@ def prober(lab: Lab, tmp_path: Path) -> Prober:
     prober = Prober(lab, tmp_path)
     prober.count()
     return prober
+
+
+@pytest.fixture
+def prober_at(tmp_path: Path) -> Callable[[Lab], Prober]:
+    """`prober_at(lab)`: at the shell of another lab."""
+    return lambda lab: Prober(lab, tmp_path)
 
 
 @pytest.fixture
