@@ -180,6 +180,9 @@ class Network(Protocol):
     def interface(self, zone: int) -> str:
         """The name of the interface that has a number."""
 
+    def own_addresses(self, interface: str, version: int) -> list[int]:
+        """The addresses of an interface that packets may be sent from."""
+
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of the links this host is on."""
 

@@ -180,18 +180,8 @@ def port_flights(
     hosts = None if math.isinf(per_host) else HostPace(manned.addresses.size, per_host)
     words = Words(manned.addresses.size) if len(request.ports) > 1 else None
     for protocol, template, ports in _kinds(request, version) if manned.addresses else ():
-        flows = TransportFlows(
-            template=template,
-            protocol=IP_PROTOCOLS[protocol],
-            source=path.source,
-            addresses=manned.addresses,
-            ports=ports,
-            key=secrets.key,
-            capacity=min(BATCH, manned.addresses.size * len(ports)),
-            book=book if version == 6 else None,
-        )
         lane = Lane(
-            flows,
+            flows_of(path, manned.addresses, protocol, template, ports, secrets, book),
             seed=secrets.seed,
             attempts=request.retries + 1,
             round_trip=round_trip,
@@ -199,8 +189,35 @@ def port_flights(
             witness=Witness(rate, words if protocol is Protocol.UDP else None),
             hosts=hosts,
         )
-        ethertype = ETHERTYPE_IPV4 if version == 4 else ETHERTYPE_IPV6
-        yield Flight(lane, wire, ethertype, manned.next_hops, path.zone)
+        yield on_way(lane, path, manned, wire)
+
+
+def flows_of(
+    path: Path,
+    addresses: AddressSet,
+    protocol: Protocol,
+    template: Template,
+    ports: tuple[int, ...],
+    secrets: Secrets,
+    book: AddressBook,
+) -> TransportFlows:
+    """Probes of one template to some addresses of a path."""
+    return TransportFlows(
+        template=template,
+        protocol=IP_PROTOCOLS[protocol],
+        source=path.source,
+        addresses=addresses,
+        ports=ports,
+        key=secrets.key,
+        capacity=min(BATCH, addresses.size * len(ports)),
+        book=book if path.hop.version == 6 else None,
+    )
+
+
+def on_way(lane: Lane, path: Path, manned: Manned, wire: Wire) -> Flight:
+    """A lane on a path."""
+    ethertype = ETHERTYPE_IPV4 if path.hop.version == 4 else ETHERTYPE_IPV6
+    return Flight(lane, wire, ethertype, manned.next_hops, path.zone)
 
 
 def _straggler_wait(lanes: Sequence[Lane], per_host: float) -> float:

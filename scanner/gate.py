@@ -23,7 +23,7 @@ from scanner.contracts import (
 from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Halves, Ipv6Set, high_in_zone
-from scanner.core.packets import ICMPV6, NEIGHBOUR_SOLICITATION, TCP, UDP
+from scanner.core.packets import ECHO_TYPES, ICMPV6, NEIGHBOUR_SOLICITATION, TCP, UDP
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
 from scanner.model import ScopeRefused
@@ -46,14 +46,22 @@ _SOLICITED_NODE = (0xFF02 << 48, 0x1_FF00_0000)
 """The address that a solicitation goes to, with the last 24 bits of the one asked for (RFC 4291, 2.7.1)."""
 _LAST_BITS = np.uint64(0xFF_FFFF)
 
+_ALL_NODES = (0xFF02 << 48, 1)
+"""ff02::1 (RFC 4291, 2.7.1)."""
+_LINK_LOCAL = Ipv6Set(((0xFE80 << 112, (0xFEC0 << 112) - 1),))
+
 
 class Gate:
     """Lets packets to permitted addresses out; who asks for hardware addresses may ask for next hops too."""
 
-    def __init__(self, scope: Scope, next_hops: Hosts) -> None:
-        """`next_hops`: gateways that the kernel's routes name for the targets."""
+    def __init__(self, scope: Scope, next_hops: Hosts, *, all_nodes: bool = False) -> None:
+        """`next_hops`: gateways that the kernel's routes name for the targets.
+
+        `all_nodes`: echo requests may go to all nodes of a link, where the scope has link-local addresses.
+        """
         self._scope = scope
         self._next_hops = next_hops
+        self._all_nodes = all_nodes
 
     def send(self, wire: Wire, batch: Batch) -> Sent:
         """Send a batch, all of it or nothing of it permitted.
@@ -107,7 +115,9 @@ class Gate:
             msg = "outside the scope: IPv6 extension headers may route a packet elsewhere than it names"
             raise ScopeRefused(msg)
         permitted = self._scope.permits_ipv6(high, low)
-        if not permitted.all() and _solicits(batch):
+        if self._all_nodes and _is_all(batch, ECHO_TYPES[6][0]) and self._scope.allowed.ipv6 & _LINK_LOCAL:
+            permitted |= (high == np.uint64(_ALL_NODES[0])) & (low == np.uint64(_ALL_NODES[1]))
+        if not permitted.all() and _is_all(batch, NEIGHBOUR_SOLICITATION):
             asked_high, asked_low = _halves(batch, _SOLICITED)
             asked = self._scope.permits_ipv6(asked_high, asked_low)
             asked |= self._next_hops.ipv6.contains(asked_high, asked_low)
@@ -119,13 +129,12 @@ class Gate:
         )
 
 
-def _solicits(batch: Batch) -> bool:
-    """Whether all packets are neighbour solicitations."""
+def _is_all(batch: Batch, kind: int) -> bool:
+    """Whether all packets are ICMPv6 messages of a type, and whole."""
     packets = batch.packets
-    if packets.shape[1] < _SOLICITED + 16:
+    if packets.shape[1] < (_SOLICITED + 16 if kind == NEIGHBOUR_SOLICITATION else _SOLICITED):
         return False
-    kinds = (packets[:, _NEXT_HEADER] == ICMPV6) & (packets[:, _IPV6_HEADER] == NEIGHBOUR_SOLICITATION)
-    return bool(kinds.all())
+    return bool(((packets[:, _NEXT_HEADER] == ICMPV6) & (packets[:, _IPV6_HEADER] == kind)).all())
 
 
 def _address(batch: Batch, offset: int) -> NDArray[np.uint32]:

@@ -42,7 +42,7 @@ class Request:
     limit where many ports are asked at a rate of ours (`core.hostpace`). wait: seconds, the longest time
     to wait for a reply to one probe. retries: probes after the first, for targets that stay silent;
     up to twice as many where replies get lost. wire: by which way out. no_arp: leave it to the kernel to
-    find the neighbours.
+    find the neighbours. ping: ask first who is up behind routers.
     """
 
     targets: Hosts
@@ -59,6 +59,7 @@ class Request:
     sources: Sources = field(default_factory=Sources)
     wire: WireKind = WireKind.AUTO
     no_arp: bool = False
+    ping: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for what cannot be."""

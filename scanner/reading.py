@@ -394,7 +394,10 @@ def _absent(
     ports = {
         protocol: tuple(port for port in listed if wanted[port]) for protocol, listed in plan.ports.items()
     }
-    found = [(book.numbers(plan.hosts(plan.no_route)), Reason.NO_ROUTE)]
+    found = [
+        (book.numbers(plan.hosts(plan.no_route)), Reason.NO_ROUTE),
+        (book.numbers(plan.hosts(plan.silent)), Reason.NO_RESPONSE),
+    ]
     # Where it was not found out who is there, silence proves nothing.
     if plan.resolved:
         on_link = plan.hosts(plan.on_link)

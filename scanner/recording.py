@@ -6,7 +6,7 @@ A full disk ends the record, not the sweep: what is on disk stays readable, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 
 import numpy as np
@@ -27,6 +27,7 @@ class Course:
     """How a sweep has gone so far, as its plan will say. Times in ns; see `capture.evidence.Plan`."""
 
     no_route: AddressSet
+    silent: AddressSet = field(default_factory=AddressSet.empty)
     started: int = 0
     ended: int | None = None
     resolved: bool = False
@@ -92,6 +93,7 @@ class Recording:
                 targets=[*plan.book.written(plan.addresses)],
                 excluded=_written(request.excluded | Hosts(plan.skipped), plan.zones),
                 no_route=[*plan.book.written(course.no_route)],
+                silent=[*plan.book.written(course.silent)],
                 on_link=[text for addresses in on_link for text in plan.book.written(addresses)],
                 sources=plan.book.texts(np.unique([path.source for path in plan.paths]).astype(np.uint32)),
                 retries=request.retries,

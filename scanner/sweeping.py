@@ -16,7 +16,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -51,13 +51,22 @@ from scanner.flights import (
 )
 from scanner.gate import Gate
 from scanner.model import TRANSPORTS, CaptureError, Protocol, Reason, Service, UsageError, Verdict, WireKind
-from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT, Request, SweepPlan, by_protocol, make_plan
+from scanner.pinging import ping_flights, up
+from scanner.planning import (
+    DEFAULT_RETRIES,
+    DEFAULT_WAIT,
+    Path,
+    Request,
+    SweepPlan,
+    by_protocol,
+    make_plan,
+)
 from scanner.plugins.audience import Audience
 from scanner.plugins.probes import probe_named
 from scanner.recording import Course, Recording
 from scanner.reporters import pieces
 from scanner.result import OnlyDecided, Result, not_open, only_open
-from scanner.wire.linux import LinuxNetwork
+from scanner.wire.machine import this_machine
 
 if TYPE_CHECKING:
     from scanner.plugins.registry import Plugins
@@ -102,6 +111,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     source_ip: str | None = None,
     wire: str = "auto",
     no_arp: bool = False,
+    ping: bool = False,
     seed: int | None = None,
     evidence: str | PathLike[str] | None = None,
     identify: bool = False,
@@ -131,6 +141,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         wire: the way out: "ring" past the kernel's stack, "raw" through it, "scapy" on systems other than
             Linux, or "auto", which takes what fits each interface.
         no_arp: find no neighbours; the kernel sends, and finds them itself.
+        ping: first ask who is up behind routers, and leave the others alone.
         seed: of the order in which targets are probed; at random where None.
         evidence: a pcap to write every probe and reply to, with the plan beside it as JSON.
         identify: connect to open TCP ports, when all are found, to learn which service each is.
@@ -142,7 +153,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
     Raises:
         UsageError: something asked for cannot be. ScopeRefused: a target may not be probed.
     """
-    network = network or LinuxNetwork()
+    network = network or this_machine()
     asking = [probe_named(each, plugins) if isinstance(each, str) else each for each in probes]
     chosen = by_protocol(asking)
     request = Request(
@@ -160,6 +171,7 @@ def sweep(  # noqa: PLR0913 - keywords, each with a default
         sources=sources_of(source_ip),
         wire=_wire(wire),
         no_arp=no_arp,
+        ping=ping,
     )
     return Sweep(
         request,
@@ -432,14 +444,38 @@ class Sweep:
         self._course.resolved = True
         # They hear on: a second answer for an address may come late.
         flights = asking.copy()
-        for each in reached:
-            manned = man(each)
-            self._give_up_absent(manned)
-            wire = self._wires[each.path.hop.interface]
-            flights += port_flights(
-                each.path, manned, wire, request, self._secrets, self.plan.book, self.rate
-            )
+        manned = [(each.path, man(each)) for each in reached]
+        for _, those in manned:
+            self._give_up_absent(those)
+        if request.ping:
+            manned = self._ping(engine, manned)
+        for path, those in manned:
+            wire = self._wires[path.hop.interface]
+            flights += port_flights(path, those, wire, request, self._secrets, self.plan.book, self.rate)
         return flights
+
+    def _ping(self, engine: Engine, manned: list[tuple[Path, Manned]]) -> list[tuple[Path, Manned]]:
+        """Ask who is up behind routers; the others are down."""
+        request, book = self.plan.request, self.plan.book
+        asking = [
+            flight
+            for path, those in manned
+            for flight in ping_flights(
+                path, those, self._wires[path.hop.interface], request, self._secrets, book
+            )
+        ]
+        for _ in engine.run(asking):
+            self._report(asking)
+        left: list[tuple[Path, Manned]] = []
+        if self._stop:
+            return left
+        for path, those in manned:
+            there = up(asking, those.addresses) if path.hop.gateway is not None else those.addresses
+            silent = those.addresses - there
+            self._course.silent |= silent
+            self._give_up(silent, Reason.NO_RESPONSE)
+            left.append((path, replace(those, addresses=there)))
+        return left
 
     def _give_up_absent(self, manned: Manned) -> None:
         if manned.why is Reason.NO_ROUTE:

@@ -150,9 +150,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     key: hexadecimal, of the cookies in the probes.
     ports: by protocol; a sweep probes each port of each protocol at each target.
     rules: of probes that are not the usual ones of their protocol.
-    targets, excluded, no_route, on_link: addresses, CIDRs or `first-last` ranges. `targets` are
-        all that got a verdict, `no_route` and `on_link` those among them that had no way out,
-        or were on a link of ours.
+    targets, excluded, no_route, silent, on_link: addresses, CIDRs or `first-last` ranges. `targets`
+        are all that got a verdict; among them, `no_route` had no way out, `silent` answered no ping,
+        and `on_link` were on a link of ours.
     sources: addresses that probes left from.
     retries: probes after the first, at most, for a target.
     wait: seconds that an answer may take.
@@ -174,6 +174,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     targets: list[str]
     excluded: list[str] = []
     no_route: list[str] = []
+    silent: list[str] = []
     on_link: list[str] = []
     sources: list[str] = []
     retries: Count
@@ -269,7 +270,14 @@ def _plan_untrusted(data: bytes) -> Plan:
     try:
         plan = msgspec.json.decode(data, type=Plan)
         if plan.format == PLAN_FORMAT:
-            for texts in (plan.targets, plan.excluded, plan.no_route, plan.on_link, plan.sources):
+            for texts in (
+                plan.targets,
+                plan.excluded,
+                plan.no_route,
+                plan.silent,
+                plan.on_link,
+                plan.sources,
+            ):
                 AddressBook(plan.hosts(texts).ipv6)
             plan.reply_rules()
     except RecursionError:

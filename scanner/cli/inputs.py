@@ -63,6 +63,7 @@ def request_of(
         sources=sources_of(arguments.source_ip),
         wire=WireKind(arguments.wire),
         no_arp=arguments.no_arp,
+        ping=arguments.ping,
     )
 
 

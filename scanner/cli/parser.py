@@ -87,6 +87,11 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="more targets; - is standard input",
     )
     what.add_argument(
+        "--discover-v6",
+        action="store_true",
+        help="also the IPv6 neighbours on --interface that answer a ping to all nodes (ff02::1)",
+    )
+    what.add_argument(
         "-p", "--ports", metavar="PORTS", default="401", help="401,3493,8000-8100 (default: 401)"
     )
     what.add_argument("--tcp", action="store_true", help="SYN probes (default: both protocols)")
@@ -157,6 +162,11 @@ def _add_sweep(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     how.add_argument(
         "--no-arp", action="store_true", help="send through the kernel, which finds the neighbours itself"
+    )
+    how.add_argument(
+        "--ping",
+        action="store_true",
+        help="first ask who is up behind routers (ICMP echo, SYN to common ports); leave the others alone",
     )
     how.add_argument("--seed", metavar="N", help="order of the probes (default: at random)")
     how.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")

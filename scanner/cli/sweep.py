@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scanner.capture.evidence import plan_path
@@ -18,11 +20,12 @@ from scanner.cli.output import DONE, INCOMPLETE, Records
 from scanner.cli.plugins import plugins_of, scope_of
 from scanner.cli.progress import ProgressBar
 from scanner.contracts import Network
+from scanner.core.hosts import Hosts
 from scanner.model import GhostportError, UsageError, WireError
 from scanner.planning import Request, by_protocol
 from scanner.plugins.probes import probe_named
 from scanner.sweeping import Sweep
-from scanner.wire.linux import LinuxNetwork
+from scanner.wire.machine import this_machine
 
 if TYPE_CHECKING:
     from scanner.plugins.registry import Plugins
@@ -30,14 +33,37 @@ if TYPE_CHECKING:
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code. Raises GhostportError for what is wrong before it begins."""
-    network = LinuxNetwork()
+    network = this_machine()
     seed = None if arguments.seed is None else whole_number("--seed", arguments.seed)
     _check_files(arguments.output, arguments.evidence)
     with plugins_of(arguments) as plugins:
         words = [*arguments.probe, *(f"udp-payload:{name}" for name in arguments.payload)]
         probes = by_protocol([probe_named(word, plugins) for word in words])
         request = request_of(arguments, network.zone, probes)
+        if arguments.discover_v6:
+            request = replace(request, targets=request.targets | _neighbours(arguments, network))
         return _run(arguments, request, network, seed, plugins)
+
+
+def _neighbours(arguments: argparse.Namespace, network: Network) -> Hosts:
+    """Who answers on the link that is named."""
+    from scanner.core.scope import Scope  # noqa: PLC0415 - for those who ask
+    from scanner.discovery import discover_ipv6  # noqa: PLC0415
+
+    if arguments.interface is None:
+        msg = "--discover-v6: on which link? name it by --interface"
+        raise UsageError(msg)
+    if arguments.dry_run:
+        msg = "--discover-v6 sends packets, and --dry-run sends none: leave one out"
+        raise UsageError(msg)
+    found = discover_ipv6(
+        network, arguments.interface, identifier=secrets.randbits(16), scope=Scope.private()
+    )
+    if not arguments.quiet:
+        count = found.size
+        said = "1 IPv6 neighbour answers" if count == 1 else f"{count} IPv6 neighbours answer"
+        print(f"{said} on {arguments.interface}", file=sys.stderr)
+    return found
 
 
 def _run(

@@ -272,7 +272,8 @@ def _first_and_last(told: Claims) -> Claims:
 
     A probe may have left in between.
     """
-    same = mix((mix(flow_words(told)), told.sequence.astype(np.uint64)))
+    what = told.sequence.astype(np.uint64) << np.uint64(8) | told.check
+    same = mix((mix(flow_words(told)), what))
     order = np.lexsort((told.times, same))
     ends = np.ones(len(order), dtype=np.bool_)
     ends[1:-1] = (same[order][1:-1] != same[order][:-2]) | (same[order][1:-1] != same[order][2:])

@@ -74,10 +74,11 @@ def with_tag(frame: bytes, tag: int | None) -> bytes:
 
 def without_tag(frame: bytes, tag: int) -> bytes | None:
     """The frame as it is inside of this VLAN; None where it is of none, or of another."""
-    found = int.from_bytes(frame[_TAG_AT + 2 : _TAG_AT + 4], "big")
-    if frame[_TAG_AT : _TAG_AT + 2] != _ETHERTYPE_VLAN or found & _VLAN_ID_MASK != tag:
+    inside = _TAG_AT + 4
+    found = int.from_bytes(frame[_TAG_AT + 2 : inside], "big") & _VLAN_ID_MASK
+    if len(frame) < inside or frame[_TAG_AT : _TAG_AT + 2] != _ETHERTYPE_VLAN or found != tag:
         return None
-    return frame[:_TAG_AT] + frame[_TAG_AT + 4 :]
+    return frame[:_TAG_AT] + frame[inside:]
 
 
 def _carry(read: Read, write: Write) -> bool:

@@ -84,8 +84,7 @@ class Lab:
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot name a lab; take up to 32 of a-z, 0-9 and -")
         self.name = name
-        self.profile = profile_named(profile) if isinstance(profile, str) else profile
-        self.plan = Plan(self.profile)
+        self._plan_for(profile_named(profile) if isinstance(profile, str) else profile)
         self.places = {side: f"gp-{name}-{side}" for side in Side}
         self._folder = _RUN / f"{_FOLDER_PREFIX}{name}"
 
@@ -126,8 +125,13 @@ class Lab:
     # --- up and down ----------------------------------------------------------------------------
 
     def up(self) -> None:
-        """Build it, anew where there is one of this name. All its ports listen when this returns."""
+        """Build it, anew where there is one of this name. All its ports listen when this returns.
+
+        Where the kernel has no IPv6, neither has the lab.
+        """
         namespaces.require_privilege()
+        if not namespaces.has_ipv6():
+            self._plan_for(self.profile.without_ipv6())
         namespaces.ip_program()
         namespaces.nft_program()
         if self.plan.ups is not None:
@@ -227,6 +231,10 @@ class Lab:
         return self.plan.expected(address, protocol, port)
 
     # --- how ----------------------------------------------------------------------------------
+
+    def _plan_for(self, profile: Profile) -> None:
+        self.profile = profile
+        self.plan = Plan(profile)
 
     def _build(self) -> None:
         self._folder.mkdir()

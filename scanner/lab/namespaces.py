@@ -59,6 +59,11 @@ def nft_program() -> str:
     return program("nft", "nftables")
 
 
+def has_ipv6() -> bool:
+    """Whether this kernel has IPv6."""
+    return Path("/proc/sys/net/ipv6").exists()
+
+
 def exists(namespace: str) -> bool:
     """Whether there is a namespace of this name, or the remains of one."""
     return (_MOUNTS / namespace).exists()

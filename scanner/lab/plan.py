@@ -12,8 +12,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from itertools import combinations
 
 from scanner.core.ports import MAX_PORT
+from scanner.lab.behaviours import Behaviour
 from scanner.lab.netplan import Address, NetPlan, Network
-from scanner.lab.profile import Profile, Side
+from scanner.lab.profile import Profile, Side, Way
 from scanner.lab.truth import Truth
 from scanner.model import Protocol, Reason, State, UsageError
 
@@ -108,6 +109,15 @@ class Plan:
             behaviour.certain,
             net.naming.macs(behaviour.hardware, offset),
         )
+
+    def behaviour(self, address: str | int) -> Behaviour:
+        """What an address does; a UsageError where it is none of the lab's targets."""
+        net, offset = self._found(address)
+        return net.behaviour_at(offset)
+
+    def way(self, address: str | int) -> Way:
+        """The way to an address; a UsageError where it is none of the lab's targets."""
+        return self._found(address)[0].way
 
     def truth(self, protocol: Protocol, port: int, network: str | Network | None = None) -> Truth:
         """The ground truth for every address of a network, of the first unless said otherwise."""

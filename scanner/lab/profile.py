@@ -152,6 +152,14 @@ class Profile:
         nets = (dataclasses.replace(first, **changes), *others)
         return dataclasses.replace(self, ways=(dataclasses.replace(self.ways[0], nets=nets), *self.ways[1:]))
 
+    def without_ipv6(self) -> Profile:
+        """The same, but for its IPv6 networks."""
+        ways = (
+            dataclasses.replace(way, nets=tuple(net for net in way.nets if net.version != 6))
+            for way in self.ways
+        )
+        return dataclasses.replace(self, ways=tuple(ways))
+
     def sides(self) -> tuple[Side, ...]:
         """The places that there are."""
         used = {Side.PROBER, *(way.far for way in self.ways)}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import socket
 
 from scanner.contracts import Clock, Conversation, Hop, Sources, Wire
-from scanner.core.addresses import AddressSet, format_address
+from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
-from scanner.core.ipv6 import Ipv6Set, format_ipv6, in_zone, without_zone, zone_number
+from scanner.core.ipv6 import Ipv6Set, in_zone, without_zone, zone_number
 from scanner.model import UsageError
 from scanner.wire.clock import SystemClock
 from scanner.wire.ip_command import Runner, run_ip
 from scanner.wire.neighbours import parse_neighbours
 from scanner.wire.open import open_wire
-from scanner.wire.own_addresses import on_link_specials
-from scanner.wire.prefixes import Range
+from scanner.wire.own_addresses import on_link_specials, own_addresses
+from scanner.wire.prefixes import Range, address_text
 from scanner.wire.receive_ring import RingOptions
 from scanner.wire.routes import plan_routes
 
@@ -66,6 +66,10 @@ class LinuxNetwork:
         """The name of the interface that has an index."""
         return socket.if_indextoname(zone)
 
+    def own_addresses(self, interface: str, version: int) -> list[int]:
+        """The addresses of an interface that packets may be sent from, in the kernel's order."""
+        return own_addresses(interface, version, self._run)
+
     def specials(self) -> AddressSet:
         """Network and broadcast addresses of this host's own links."""
         return AddressSet.of(on_link_specials(run=self._run))
@@ -88,5 +92,4 @@ class LinuxNetwork:
         """A TCP socket; see `scanner.wire.conversation.connect`."""
         from scanner.wire.conversation import connect  # noqa: PLC0415 - for those who identify
 
-        source = format_address(hop.source) if hop.version == 4 else format_ipv6(hop.source)
-        return connect(hop, address.partition("%")[0], port, seconds, source)
+        return connect(hop, address.partition("%")[0], port, seconds, address_text(hop.source, hop.version))

@@ -3,7 +3,7 @@
     network = SimulatedNetwork(seed=1, conditions=Conditions(probe_loss=0.05))
     network.place("10.0.0.0/24", closed_port())
     network.place("10.0.0.7", open_port())
-    network.place("2001:db8::7", open_port())
+    network.place("fd00::7", open_port())
     sweep(["10.0.0.0/24"], network=network)
 
 The behaviours of hosts are in `scanner.wire.behaviours`.

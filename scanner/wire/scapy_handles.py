@@ -32,6 +32,7 @@ from scanner.wire.packet_socket import (
 from scanner.wire.pcap_filter import replies_expression
 
 if TYPE_CHECKING:
+    from scapy.config import Conf
     from scapy.supersocket import SuperSocket
 
 RESOLUTION = 1000
@@ -181,8 +182,8 @@ def open_handle(interface: str) -> Handle:
     Raises UsageError, with the way to mend it, without the privilege, or without what Scapy needs here.
     """
     try:
-        with _quiet():
-            sock = _layer_2_socket(interface)
+        with quiet():
+            sock = load_scapy().L2socket(iface=interface, promisc=False, filter=replies_expression())
             kind = (
                 PcapHandle
                 if hasattr(sock, "pcap_fd")
@@ -196,7 +197,8 @@ def open_handle(interface: str) -> Handle:
         raise _unusable(interface, error) from None
 
 
-def _layer_2_socket(interface: str) -> SuperSocket:
+def load_scapy() -> Conf:
+    """Scapy's configuration, all loaded that its sockets need, and what it knows of interfaces up to date."""
     from scapy.config import conf  # noqa: PLC0415 - half a second, for this wire alone
 
     before = conf.route_autoload, conf.route6_autoload
@@ -207,7 +209,7 @@ def _layer_2_socket(interface: str) -> SuperSocket:
     finally:
         conf.route_autoload, conf.route6_autoload = before
     conf.ifaces.reload()
-    return conf.L2socket(iface=interface, promisc=False, filter=replies_expression())
+    return conf
 
 
 def _unusable(interface: str, error: Exception) -> UsageError:
@@ -219,7 +221,7 @@ def _unusable(interface: str, error: Exception) -> UsageError:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Scapy warns of interfaces without addresses and the like, which is none of our business."""
     logger = logging.getLogger("scapy")
     level = logger.level

@@ -18,10 +18,10 @@ from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Ipv6Set, is_link_local, looks_like_ipv6, parse_ipv6, without_zone
 from scanner.core.targets import parse_targets
 from scanner.model import UsageError
+from scanner.wire.address_map import NOBODY, AddressMap
 from scanner.wire.arp import ARP_BODY_LENGTH, REQUEST, arp_reply, parse_arp_untrusted
 from scanner.wire.behaviours import Behaviour, silent
 from scanner.wire.clock import NANOSECONDS, SimulatedClock
-from scanner.wire.host_map import NOBODY, HostMap
 from scanner.wire.memory_service import MemoryConversation, Service
 from scanner.wire.memory_wire import OWN_MAC, Arrival, MemoryWire
 from scanner.wire.road import Conditions, Road
@@ -87,7 +87,7 @@ class SimulatedNetwork:
             6: None if gateway6 is None else without_zone(parse_ipv6(gateway6, self.zone)),
         }
         self._room = room
-        self._maps: dict[int, HostMap[_Host]] = {4: HostMap(4), 6: HostMap(16)}
+        self._maps: dict[int, AddressMap[_Host]] = {4: AddressMap(4), 6: AddressMap(16)}
         self._received: Counter[tuple[int, int]] = Counter()
         self._services: dict[tuple[str, int], Service] = {}
         for router in (gateway, gateway6):
@@ -171,6 +171,10 @@ class SimulatedNetwork:
     def interface(self, zone: int) -> str:
         """That of the one interface there is."""
         return INTERFACE
+
+    def own_addresses(self, interface: str, version: int) -> list[int]:
+        """The one there is of each version."""
+        return [self._sources[version]]
 
     def neighbours(self, interface: str, version: int) -> dict[int, bytes]:
         """None is known: they are asked for."""

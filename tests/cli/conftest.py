@@ -35,7 +35,7 @@ def place() -> SimulatedNetwork:
 def network(monkeypatch: pytest.MonkeyPatch) -> SimulatedNetwork:
     """What `ghostport sweep` takes for the machine's own network."""
     simulated = place()
-    monkeypatch.setattr("scanner.cli.sweep.LinuxNetwork", lambda: simulated)
+    monkeypatch.setattr("scanner.cli.sweep.this_machine", lambda: simulated)
     return simulated
 
 

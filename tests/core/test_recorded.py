@@ -150,6 +150,17 @@ def test_what_the_target_said_before_the_probe_hides_nothing_that_it_says_later(
     assert (row["note"], row["hint"]) == (0, 0)
 
 
+def test_a_probe_that_begins_at_zero_is_like_any_other() -> None:
+    packets = [
+        (10, syn(seq=0)),
+        (20, own("R", seq=1)),
+        (30, syn(seq=0)),
+        (40, reply("A", ack=1)),
+        (50, own("A", seq=1)),
+    ]
+    assert only(packets, heard=True)["note"] == 0
+
+
 def test_the_prober_of_an_earlier_connection_betrays_nothing() -> None:
     assert only([(5, own("A")), (10, syn())], heard=True)["note"] == 0
     assert NOTES[only([(5, own("A")), (10, syn()), (20, own("A"))], heard=True)["note"]] == "open-inferred"

@@ -201,6 +201,21 @@ def test_enter_comes_back_also_after_an_error(make_lab):
     assert here.readlink() == outside
 
 
+def test_where_the_kernel_has_no_ipv6_the_lab_has_none(make_lab, monkeypatch):
+    monkeypatch.setattr(namespaces, "has_ipv6", lambda: False)
+    lab = make_lab("links")
+
+    lab.up()
+
+    assert not [network for network in Lab.running(lab.name).status().networks if ":" in network]
+    assert is_answering(lab)
+    shown = namespaces.ip_json(lab.target, "address", "show")
+    families = {address["family"] for link in shown for address in link["addr_info"]}
+    assert families <= {"inet", "inet6"}
+    assert not [link for link in shown if link["ifname"] != "lo"
+                for address in link["addr_info"] if address["family"] == "inet6"]  # fmt: skip
+
+
 def test_without_root_it_says_so(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UsageError, match="needs root"):

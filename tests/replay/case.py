@@ -21,7 +21,6 @@ from tests.replay.answers import Answer, Pause
 from tests.replay.scenes import TWO_PROBERS, Scene
 
 PCAPS = Path(__file__).parents[2] / "pcaps"
-PLAN = "capture.pcap.json"
 EXPECTED = "expected.jsonl"
 EXPECTED_PER_PROBER = "expected-per-prober.jsonl"
 
@@ -64,6 +63,7 @@ class Case:
     listening: where somebody listens on the prober's own loopback, for TCP and UDP.
     elsewhere: outcomes for targets that the lab knows nothing of.
     believed: what the tool says where it is known to be fooled, by address.
+    contested: addresses that two hosts answer for, when they are asked for their hardware.
     ignored: addresses whose replies the tool is known not to understand; it is not asked about them.
     forged: replies that name a probe, and not its sequence number; beside a plan, all that name a target and
         answer none of its probes.
@@ -103,6 +103,7 @@ class Case:
     one_way: bool = False
     inferred: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    contested: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -139,11 +140,15 @@ class Case:
         """The capture as it is kept."""
         return self.folder / self.capture_name
 
-    def expected(self) -> list[Verdict]:
-        """The records that reading it must give."""
+    def expected(self, *, with_zones: bool = True) -> list[Verdict]:
+        """The records that reading it must give.
+
+        with_zones: whether link-local addresses have their interface in their name, which only a plan knows.
+        """
+        lines = (self.folder / EXPECTED).read_text().splitlines()
         return [
-            msgspec.json.decode(line, type=Verdict)
-            for line in (self.folder / EXPECTED).read_bytes().splitlines()
+            msgspec.json.decode(line if with_zones else re.sub(r"%\w+", "", line), type=Verdict)
+            for line in lines
         ]
 
     @property
@@ -164,9 +169,14 @@ class Case:
     @property
     def files(self) -> tuple[str, ...]:
         """What its folder has, but for the README."""
-        plan = (PLAN,) if self.has_plan else ()
+        plan = (self.plan_name,) if self.has_plan else ()
         probers = (EXPECTED_PER_PROBER,) if self.per_prober else ()
         return (self.capture_name, EXPECTED, *plan, *probers)
+
+    @property
+    def plan_name(self) -> str:
+        """The sweep's plan, beside the capture."""
+        return f"{self.capture_name}.json"
 
     @property
     def has_plan(self) -> bool:

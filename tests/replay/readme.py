@@ -7,10 +7,12 @@ import re
 import subprocess
 import textwrap
 from collections.abc import Sequence
-from ipaddress import IPv4Network, ip_address
+from ipaddress import ip_address
 
 from scanner.lab import Plan, topology
-from scanner.model import State
+from scanner.lab.behaviours import CLOSED, DUPLICATE, ITSELF, PROXIED, UNROUTED, Hardware
+from scanner.lab.links import LINKS
+from scanner.model import State, UsageError
 from tests.replay.case import Case
 from tests.replay.expectation import targets, truth
 from tests.replay.helper import environment
@@ -30,6 +32,8 @@ _SERVICES = {
     "late": "At {address} nobody listened on port {port} at first, and then somebody did.",
     "large": "At {address} a service answers datagrams to port {port} with 3 000 bytes.",
 }
+_ON_LINK = (PROXIED, DUPLICATE)
+_ALSO = {Hardware.ROUTER: "; the router answers ARP for it", Hardware.TWO: "; two hosts answer for it"}
 _WIDTH = 100
 
 
@@ -50,7 +54,7 @@ def readme(case: Case, plan: Plan, records: Sequence[Record], tool_line: str) ->
     parts = [
         f"# {case.name}",
         _filled(case.shows),
-        _filled(f"Recorded with {', '.join(tools)}, on Linux {kernel}, {_between(case)}."),
+        _filled(f"Recorded with {', '.join(tools)}, on Linux {kernel}, {_between(case, plan)}."),
         *_commands(case, tool_line),
         *([_firewall(case)] if case.firewall else []),
         f"Record it again, as root: `make pcaps ARGS={case.name}`. Read it:\n\n"
@@ -106,12 +110,15 @@ def _commands(case: Case, tool_line: str) -> list[str]:
     return parts
 
 
-def _between(case: Case) -> str:
+def _between(case: Case, plan: Plan) -> str:
     if case.listening:
         return "on the loopback of one host"
     if case.scene is not None:
         prober = " and ".join(case.scene.prober_addresses)
         return f"from {prober} to hosts behind the router {case.router}, {case.scene.words}"
+    if case.profile == LINKS.name:
+        devices = sorted({plan.way(address).device for address in case.targets} - {""})
+        return f"from the lab's host with many ways out (`{case.profile}`), by {', '.join(devices)}"
     if all(ip_address(address) in topology.ON_LINK for address in case.targets):
         return f"between the prober {topology.PROBER} and hosts of its own link, {topology.ON_LINK}"
     hosts = f"hosts of the lab's `{case.profile}` profile behind the router {topology.ROUTER}"
@@ -162,12 +169,16 @@ def _there(case: Case, plan: Plan, target: Target) -> str:
     if done := [host.does for host in (case.scene.hosts if case.scene else ()) if host.address == address]:
         return done[0]
     outcome, _ = truth(case, plan, target)
-    if outcome.state in {State.OPEN, State.DOWN}:
-        return "a listener" if outcome.state is State.OPEN else "no host"
-    for place in plan.profile.places:
-        if ip_address(address) in IPv4Network(place.prefix):
-            return f"`{place.behaviour.name}`"
-    return "nobody listens"
+    try:
+        behaviour = plan.behaviour(address)
+    except UsageError:
+        behaviour = CLOSED
+    also = _ALSO.get(behaviour.hardware, "")
+    if outcome.state is State.OPEN:
+        return f"a listener{also}"
+    if outcome.state is State.DOWN:
+        return "no host" if behaviour != UNROUTED else "the prober's own routing table refuses"
+    return f"nobody listens{also}" if behaviour in {CLOSED, ITSELF, *_ON_LINK} else f"`{behaviour.name}`"
 
 
 def _cell(text: str) -> str:

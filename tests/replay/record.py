@@ -23,9 +23,9 @@ from pathlib import Path
 from scanner import read_capture
 from scanner.lab import PROFILES, Lab, Plan
 from scanner.model import GhostportError, UsageError
-from tests.replay.case import EXPECTED, EXPECTED_PER_PROBER, PCAPS, PLAN, Case, Tool
+from tests.replay.case import EXPECTED, EXPECTED_PER_PROBER, PCAPS, Case, Tool
 from tests.replay.cases import CASES, case_named
-from tests.replay.expectation import as_lines, expected_records
+from tests.replay.expectation import as_lines, expected_records, other_hardware
 from tests.replay.frames import read_frames
 from tests.replay.helper import environment
 from tests.replay.oracle import Record, verdicts
@@ -112,9 +112,10 @@ def _record(case: Case, lab: Lab, folder: Path, *, read: bool) -> None:
     if capture.suffix == ".pcapng":
         capture.write_bytes(without_origin(capture.read_bytes()))
     if case.has_plan and case.capture is not None:
-        (folder / "sweep.pcap.json").rename(folder / PLAN)
+        (folder / "sweep.pcap.json").rename(folder / case.plan_name)
     records = _write_expected(case, lab.plan, capture, folder)
     wrong = contradictions(case, records, testimony(case, folder, printed))
+    wrong += other_hardware(case, lab.plan, records)
     if case.tool is Tool.SWEEP and (met := forged_by_sweep(printed)) != case.forged:
         wrong.append(f"sweep: {met} forged replies, expected are {case.forged}")
     if read:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from scanner.model import Protocol, State
+from scanner.model import State
 from tests.replay import frames, oracle
-from tests.replay.case import EXPECTED, Case
+from tests.replay.case import Case
 from tests.replay.cases import CASES, case_named
 from tests.replay.frames import Seen, read_frames
 from tests.replay.oracle import Record, Target, verdicts
@@ -98,8 +99,8 @@ def test_it_shares_no_code_with_what_it_judges(module):
 
 
 def expected(case: Case) -> dict[Target, Record]:
-    records = map(json.loads, (case.folder / EXPECTED).read_text().splitlines())
-    return {(record["ip"], Protocol(record["proto"]), record["port"]): record for record in records}
+    verdicts = case.expected(with_zones=False)
+    return {(v.ip, v.proto, v.port): json.loads(msgspec.json.encode(v)) for v in verdicts}
 
 
 def disagreements(case: Case, expected: Mapping[Target, Record], found: Mapping[Target, Record]) -> list[str]:

@@ -16,7 +16,7 @@ from scanner.core.selection import Selection
 from scanner.model import Reason
 from scanner.reading import read_captures
 from scanner.result import Result
-from tests.replay.case import PCAPS, PLAN, Case
+from tests.replay.case import PCAPS, Case
 from tests.replay.cases import CASES
 from tests.replay.expectation import targets
 
@@ -67,10 +67,10 @@ def test_each_prober_has_a_verdict_of_its_own():
 
 @pytest.mark.parametrize("case", SWEPT, ids=lambda case: case.name)
 def test_without_its_plan_a_sweep_says_the_same_of_all_that_was_probed(case, tmp_path):
-    alone = tmp_path / "capture.pcap"
+    alone = tmp_path / case.capture_name
     shutil.copyfile(case.capture_path, alone)
 
-    probed = [verdict for verdict in case.expected() if verdict.state is not State.DOWN]
+    probed = [v for v in case.expected(with_zones=False) if v.state is not State.DOWN]
     result = read_capture(alone, ports=case.ports)
 
     # Without the plan nobody knows that it was cut short, so the silent get a verdict too.
@@ -128,7 +128,7 @@ def test_a_capture_with_wrong_bytes_never_raises_another_error(tmp_path_factory,
 @given(st.sampled_from(SWEPT), changed)
 def test_a_plan_with_wrong_bytes_never_raises_another_error(tmp_path_factory, case, changed):
     copy = copied(case, tmp_path_factory.mktemp("plan"))
-    plan = copy.with_name(PLAN)
+    plan = copy.with_name(case.plan_name)
     data = bytearray(plan.read_bytes())
     for share, value in changed:
         data[int(share * len(data))] = value
@@ -139,6 +139,6 @@ def test_a_plan_with_wrong_bytes_never_raises_another_error(tmp_path_factory, ca
 
 
 def copied(case: Case, folder: Path) -> Path:
-    for name in (case.capture_name, *([PLAN] if case.has_plan else [])):
+    for name in (case.capture_name, *([case.plan_name] if case.has_plan else [])):
         shutil.copyfile(case.folder / name, folder / name)
     return folder / case.capture_name

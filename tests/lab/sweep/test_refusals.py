@@ -67,7 +67,7 @@ BAD_WORDS = [
     (BAD_INPUT, "port 70000 does not exist", [HERE, "-p", "70000"]),
     (BAD_INPUT, "'abc' is not a port", [HERE, "-p", "abc"]),
     (BAD_INPUT, "--rate 0:", [HERE, "--rate", "0"]),
-    (BAD_INPUT, "--rate 'fast': a number is wanted, or max", [HERE, "--rate", "fast"]),
+    (BAD_INPUT, "--rate 'fast': a number is wanted, or auto or max", [HERE, "--rate", "fast"]),
     (BAD_INPUT, "--retries '-1'", [HERE, "--retries", "-1"]),
     (BAD_INPUT, "--retries 101", [HERE, "--retries", "101"]),
     (BAD_INPUT, "--wait 'x'", [HERE, "--wait", "x"]),

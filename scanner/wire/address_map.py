@@ -1,4 +1,4 @@
-"""Who is at which address: ranges laid over each other, looked up many at a time.
+"""What holds at which address: ranges laid over each other, looked up many at a time.
 
 For one version of IP. Laying costs time per range, looking up none per range.
 """
@@ -17,7 +17,7 @@ NOBODY = -1
 _Tenant = TypeVar("_Tenant")
 
 
-class HostMap(Generic[_Tenant]):
+class AddressMap(Generic[_Tenant]):
     """Tenants of ranges of addresses of `width` bytes; where ranges meet, the one laid last holds."""
 
     def __init__(self, width: int) -> None:
