@@ -79,13 +79,17 @@ def run(folder):
 
 
 @pytest.mark.lab
-def test_examples_come_out_as_shown(run):
+def test_examples_come_out_as_shown(run, folder):
     shown = commands()
     assert [command.split()[1] for command, _ in shown] == ["lab", "lab", "read", "lab", "read", "lab", "lab"]
     for command, output in shown:
         assert masked(run(command)) == masked(output), command
     (code,) = blocks("python", "In Python")
+    # Its evidence has the name of the console's, which the sections after it read.
+    keep = {path: path.read_bytes() for path in folder.glob("audit.pcap*")}
     printed = run(f"ghostport lab exec -- python -c {shlex.quote(code)}")
+    for path, content in keep.items():
+        path.write_bytes(content)
     assert printed.splitlines()[0] == "10.50.4.1 open syn-ack"
 
 
