@@ -90,7 +90,7 @@ def index(cases: Sequence[Case]) -> str:
         "`tests/replay/` has the cases and the recorder: `make pcaps`, as root, records all of them again."
     )
     written = _filled(
-        "Linux as it is here has no VLAN, GRE, IP-in-IP, MPLS or PPP devices: there, a program at each end "
+        "Linux as it is here has no VLAN, bond, GRE, IPIP, MPLS or PPP devices: there, a program at each end "
         "of the cable wraps what real hosts say to each other. Link types and byte orders that cannot be "
         "recorded here were written of recorded frames. A case that is so says it."
     )
