@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from scanner.model import Protocol, State, UsageError, Verdict
-from scanner.reporters.text import TextReporter, summary, thousands
+from scanner.reporters.text import TextReporter, summary, thousands, where
 from scanner.result import Result, responders
 
 MOST_ROWS = 50
@@ -167,7 +167,7 @@ def table(verdicts: list[Verdict]) -> str:
 
 
 def _name(verdict: Verdict) -> str:
-    return f"{verdict.ip} {verdict.port}/{verdict.proto}"
+    return f"{verdict.ip} {where(verdict.proto, verdict.port)}"
 
 
 def _names(verdicts: list[Verdict]) -> str:
