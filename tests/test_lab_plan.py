@@ -16,14 +16,14 @@ from scanner.lab.behaviours import CLOSED, SILENT, TIME_EXCEEDED, Hardware, Resp
 from scanner.lab.netplan import TWIN_MAC, NetPlan
 from scanner.lab.profiles import FULL, ON_LINK, SMALL, profile_named
 from scanner.lab.truth import HARDWARE, RESPONDERS
-from scanner.model import REASONS, Protocol, Reason, State, UsageError
+from scanner.model import REASONS, TRANSPORTS, Protocol, Reason, State, UsageError
 
 PLANS = {name: Plan(profile) for name, profile in PROFILES.items()}
 
 NETS = [(name, net) for name, plan in PLANS.items() for net in plan.nets]
 
 nets = st.sampled_from(NETS)
-protocols = st.sampled_from(list(Protocol))
+protocols = st.sampled_from(TRANSPORTS)
 ports = st.sampled_from([401, 402])
 
 
@@ -59,7 +59,7 @@ def test_the_columns_say_what_each_address_is_expected_to(net, protocol, port, i
 
 
 @pytest.mark.parametrize("net", NETS, ids=names)
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 def test_the_truth_is_of_every_address_once(net, protocol):
     truth = net[1].truth(protocol, 401)
     network = net[1].network
@@ -84,7 +84,7 @@ def test_as_many_are_open_as_the_profile_says(name, tcp, udp):
 def test_every_reason_that_a_kernel_can_give_is_there_from_target_and_router(name):
     plan = PLANS[name]
     seen: dict[Protocol, set[tuple[Reason, bool]]] = {}
-    for protocol in Protocol:
+    for protocol in TRANSPORTS:
         truth = plan.truth(protocol, 401)
         seen[protocol] = {
             (REASONS[reason], RESPONDERS[role] is Responder.TARGET)
@@ -148,7 +148,7 @@ def test_what_every_lab_with_a_router_expects_over_ipv6(address, protocol, state
         assert (expected.state, expected.reason, expected.responder) == (state, reason, responder)
 
 
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 def test_every_icmpv6_code_is_there_from_target_and_router(protocol):
     codes = {
         Reason.NO_ROUTE, Reason.ADMIN_PROHIBITED, Reason.BEYOND_SCOPE, Reason.ADDR_UNREACH,
@@ -248,7 +248,7 @@ def test_the_open_addresses_are_the_same_every_time_and_the_seed_chooses_them():
 def test_open_addresses_are_in_no_place():
     for plan in PLANS.values():
         places = [ip_network(p.prefix) for p in plan.profile.places if p.behaviour != CLOSED]
-        for protocol in Protocol:
+        for protocol in TRANSPORTS:
             for address in plan.open_addresses(protocol):
                 assert not any(ip_address(address) in place for place in places)
 

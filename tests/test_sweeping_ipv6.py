@@ -7,6 +7,7 @@ import pytest
 
 from scanner import Protocol, Reason, State, read_capture, sweep
 from scanner.core.ipv6 import parse_ipv6
+from scanner.model import TRANSPORTS
 from scanner.wire.behaviours import (
     Behaviour,
     behind_options,
@@ -79,7 +80,7 @@ def truth() -> dict[tuple[str, Protocol], Says]:
         for protocol, says in ((Protocol.TCP, tcp), (Protocol.UDP, udp))
     }
     for place, reason in enumerate(ERRORS.values()):
-        expected |= {(f"fd00::2:{place}", protocol): (State.FILTERED, reason) for protocol in Protocol}
+        expected |= {(f"fd00::2:{place}", protocol): (State.FILTERED, reason) for protocol in TRANSPORTS}
     return expected
 
 

@@ -289,7 +289,7 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
 
     usable = min(usable, _usable((ids < count) & (lengths <= room)))
     if usable:
-        chosen, which = np.unique((base + ids)[:usable], return_inverse=True)
+        chosen, which = _distinct((base + ids)[:usable])
         known = [described.table[index] for index in chosen]
         times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), 0)
         starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
@@ -324,8 +324,18 @@ def _usable(sound: NDArray[np.bool_]) -> int:
     return len(sound) if sound.all() else int(np.argmin(sound))
 
 
+def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The different values, and which of them each is; mostly there is one."""
+    if (values == values[0]).all():
+        return values[:1], np.zeros(len(values), dtype=np.int64)
+    return np.unique(values, return_inverse=True)
+
+
 def _by_value(values: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each value with the ascending indices where it stands; values in the order of their first."""
+    if (values == values[0]).all():
+        yield int(values[0]), np.arange(len(values))
+        return
     distinct, firsts, which = np.unique(values, return_index=True, return_inverse=True)
     order = np.argsort(which, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(which))[:-1])

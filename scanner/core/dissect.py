@@ -48,6 +48,9 @@ _LEAST_PLAIN[TCP] = headers.IPV4_BYTES + headers.TCP_BYTES
 _LEAST_PLAIN[UDP] = headers.IPV4_BYTES + headers.UDP_BYTES
 """Bytes of a packet that has all of its headers, by protocol; others are not plain."""
 
+_WORTHWHILE = 8
+"""One frame in so many must be of other ports for a closer look to pay."""
+
 _HEARD_BITS = 22
 _SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
@@ -99,9 +102,8 @@ class Dissector:
         """
         self._zone = zone
         self._before, self._added = self._before + self._added, len(starts)
-        numbers = None
-        if link_type == ETHERNET:
-            numbers = self._telling(buffer, starts, lengths)
+        numbers = self._telling(buffer, starts, lengths) if link_type == ETHERNET else None
+        if numbers is not None:
             starts, lengths, times = starts[numbers], lengths[numbers], times[numbers]
         decoder = self._decoder(buffer, times, numbers)
         at, kind = network_layer(buffer, starts, lengths, link_type)
@@ -116,14 +118,16 @@ class Dissector:
 
     def _telling(
         self, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    ) -> NDArray[np.int64] | None:
         """Ethernet frames to be read: all but those that one look tells to be sound, and of other ports.
 
-        Most of a large capture is of that sort.
+        Most of a large capture is of that sort; None where few are.
         """
         head = columns(gather(buffer, starts, _PLAIN.itemsize), _PLAIN)
         dull = self._dull[head["from_port"].astype(np.uint16)]
         dull &= self._dull[head["to_port"].astype(np.uint16)]
+        if np.count_nonzero(dull) * _WORTHWHILE < len(dull):
+            return None
         dull &= head["ethertype"] == IPV4
         dull &= head["version"] == 0x45
         dull &= head["fragment"] & np.uint16(0x3FFF) == 0

@@ -294,7 +294,13 @@ def _tasks(
     """Target and prober (else ABSENT) of each task, in order, and the task of each probe."""
     keys = target_keys(probes)
     if not per_prober:
-        targets, task = np.unique(keys, return_inverse=True)
+        if (keys[1:] >= keys[:-1]).all():
+            # As they come, where each target is asked for one port.
+            opens = np.ones(len(keys), dtype=np.bool_)
+            opens[1:] = keys[1:] != keys[:-1]
+            targets, task = keys[opens], np.cumsum(opens) - 1
+        else:
+            targets, task = np.unique(keys, return_inverse=True)
         return targets, np.full(len(targets), ABSENT, dtype=np.int64), task
     order = np.lexsort((probes.prober, keys))
     begins = np.ones(len(order), dtype=np.bool_)

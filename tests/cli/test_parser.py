@@ -21,6 +21,7 @@ def test_what_is_not_said_has_its_default():
         "interface": None, "source_ip": None, "wire": "auto", "no_arp": False, "seed": None,
         "dry_run": False, "format": None, "output": None, "probe": [], "payload": [],
         "show": None, "quiet": False, "verbose": False, "evidence": None,
+        "ping": False, "discover_v6": False,
         "evidence_sink": [], "scope_from": [], "identify": False, "plugin": [], "no_plugins": False,
     }  # fmt: skip
     assert vars(parse(["read", "x.pcap"])) == {

@@ -12,7 +12,7 @@ import pytest
 from scanner.lab import PROFILES, Lab, Plan, Way
 from scanner.lab.netplan import NetPlan
 from scanner.lab.profile import Kind
-from scanner.model import Protocol
+from scanner.model import TRANSPORTS, Protocol
 from tests.lab.nmap_oracle import disagreements, nmap_says
 
 pytestmark = pytest.mark.lab
@@ -35,7 +35,7 @@ WAYS = [(net, way) for net in SWEPT for way in net.ways]
 def test_nmap_says_of_every_network_what_the_truth_says(links, tmp_path, net, way):
     # Where two gateways lead there, it must not leave it to the kernel which one to take: it listens at one.
     options = ["--send-eth", "-e", way.device] if len(net.ways) > 1 else []
-    for protocol in Protocol:
+    for protocol in TRANSPORTS:
         truth = net.truth(protocol, 401)
 
         seen = nmap_says(links, protocol, (record["ip"] for record in truth.records()), tmp_path, options)
@@ -54,7 +54,7 @@ def test_the_prober_s_own_table_refuses(links, net):
 
 
 @pytest.mark.usefixtures("nmap")
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 def test_nmap_says_the_truth_of_the_segment_s_beginning(lan, tmp_path, protocol):
     net = lan.plan.net()
     opened = [str(net.network[offset]) for offset in net.open_offsets(protocol)[::30]]

@@ -13,7 +13,7 @@ import pytest
 from scanner.lab import Lab, Place
 from scanner.lab.behaviours import Route
 from scanner.lab.profiles import SMALL
-from scanner.model import Protocol, Reason
+from scanner.model import TRANSPORTS, Protocol, Reason
 from tests.lab.nmap_oracle import disagreements, nmap_says
 
 pytestmark = pytest.mark.lab
@@ -34,7 +34,7 @@ ICMP = {
 
 
 @pytest.mark.usefixtures("nmap")
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 @pytest.mark.parametrize("prefix", [net.prefix for _, net in SMALL.nets])
 def test_nmap_says_of_every_address_what_the_truth_says(lab, tmp_path, protocol, prefix):
     truth = lab.truth(protocol, PORT, prefix)
@@ -103,7 +103,7 @@ def behaviour_name(value: object) -> str | None:
     return value.behaviour.name if isinstance(value, Place) else None
 
 
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 @pytest.mark.parametrize("place", REFUSING, ids=behaviour_name)
 def test_an_icmp_error_has_the_code_and_the_sender_of_the_table(lab, place, protocol):
     first = IPv4Network(place.prefix)[0]

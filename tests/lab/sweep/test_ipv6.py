@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scanner.model import Protocol, Reason, State
+from scanner.model import TRANSPORTS, Protocol, Reason, State
 from tests.lab.nmap_oracle import in_its_words, nmap_says
 
 pytestmark = pytest.mark.lab
@@ -27,9 +27,9 @@ def test_behind_a_router_every_verdict_is_the_truth_and_its_evidence_says_so_too
     assert [(r["ip"], r["proto"]) for r in found] == [
         (record["ip"], protocol)
         for record in lab.truth(Protocol.TCP, 401, BEHIND).records()
-        for protocol in Protocol
+        for protocol in TRANSPORTS
     ]
-    for protocol in Protocol:
+    for protocol in TRANSPORTS:
         reasons = {r["reason"] for r in found if r["proto"] == protocol}
         assert reasons >= ERRORS | {Reason.NO_RESPONSE}
     assert evidence.again == evidence.swept
@@ -60,7 +60,7 @@ def test_the_kernel_s_own_table_does_not_hear_of_the_absent(lab, prober):
 
 
 @pytest.mark.usefixtures("nmap")
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", TRANSPORTS)
 @pytest.mark.parametrize("network", [BEHIND, ON_LINK])
 def test_nmap_says_the_same(lab, prober, tmp_path, network, protocol):
     truth = list(lab.truth(protocol, 401, network).records())

@@ -13,7 +13,7 @@ import pytest
 
 from scanner import State, UsageError, read_capture, sweep
 from scanner.lab import Lab
-from scanner.model import Protocol, Reason
+from scanner.model import TRANSPORTS, Protocol, Reason
 
 pytestmark = pytest.mark.lab
 
@@ -48,7 +48,7 @@ sys.stderr.write(f"{opened} {len(states)} {s.result().complete}")
 
 
 def test_open_ports_come_first_and_nothing_is_printed(lab, tmp_path):
-    expected = [lab.expected(f"10.50.0.{last}", p).state for last in range(256) for p in Protocol]
+    expected = [lab.expected(f"10.50.0.{last}", p).state for last in range(256) for p in TRANSPORTS]
 
     ran = python(lab, FIRST_OPEN, tmp_path / "x.pcap")
 
@@ -149,7 +149,7 @@ def as_jsonl(verdicts):
 
 def test_one_target_takes_no_longer_than_its_answer(lab):
     elapsed = []
-    for protocol in Protocol:
+    for protocol in TRANSPORTS:
         planned = sweep(opened(lab, protocol), protocols=[protocol])
         began = time.monotonic()
         (verdict,) = planned.result()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from scanner.lab import Lab, namespaces
-from scanner.model import Protocol, State
+from scanner.model import TRANSPORTS, Protocol, State
 from tests.lab.sweep.conftest import Prober, Record
 
 pytestmark = pytest.mark.lab
@@ -82,7 +82,7 @@ def test_on_a_lossy_path_every_open_port_is_found(lab, prober):
     found = {(record["ip"], record["proto"]) for record in ran.records}
     assert found == {
         (address, protocol.value)
-        for protocol in Protocol
+        for protocol in TRANSPORTS
         for address in (f"10.50.{number // 256}.{number % 256}" for number in range(512))
         if lab.expected(address, protocol, 401).state is State.OPEN
     }

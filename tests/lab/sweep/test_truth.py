@@ -9,7 +9,7 @@ import pytest
 
 from scanner.lab import Lab
 from scanner.lab.profiles import SMALL
-from scanner.model import Protocol, Reason, State
+from scanner.model import TRANSPORTS, Protocol, Reason, State
 
 pytestmark = pytest.mark.lab
 
@@ -68,7 +68,7 @@ def test_with_loss_each_way_open_and_closed_are_never_called_anything_else(lab, 
 
 def addresses_of_each_behaviour(lab: Lab) -> list[str]:
     """Two of each place that treats all probes alike, and some open and closed ones."""
-    chosen = {str(IPv4Address(a)) for p in Protocol for a in lab.plan.open_addresses(p)[:2]}
+    chosen = {str(IPv4Address(a)) for p in TRANSPORTS for a in lab.plan.open_addresses(p)[:2]}
     chosen |= {"10.50.0.0", "10.50.1.255"}
     for place in SMALL.places:
         if place.behaviour.certain:
