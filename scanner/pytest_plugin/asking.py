@@ -11,9 +11,11 @@ from typing import Literal, TypedDict, Unpack
 import pytest
 
 from scanner.contracts import Network, Probe
-from scanner.core.ports import format_ports, ports_of
+from scanner.core.ports import format_ports
 from scanner.core.scope import Scope
-from scanner.model import GhostportError, UsageError
+from scanner.model import GhostportError, Protocol, UsageError
+from scanner.planning import Request
+from scanner.plugins import Plugins
 from scanner.pytest_plugin.exposure import Exposure
 from scanner.reading import read_capture
 from scanner.sweeping import sweep
@@ -31,7 +33,8 @@ class Options(TypedDict, total=False):
     """Keywords of `scanner.sweep` that a test may give."""
 
     ports: str | Iterable[int]
-    protocols: Iterable[str]
+    protocols: Iterable[str] | None
+    probes: Iterable[str | Probe]
     exclude: str | Iterable[str]
     rate: float | Literal["auto"]
     max_rate: float
@@ -42,8 +45,10 @@ class Options(TypedDict, total=False):
     source_ip: str | None
     wire: str
     no_arp: bool
+    ping: bool
     seed: int | None
-    probes: Iterable[Probe]
+    identify: bool
+    plugins: Plugins | None
     network: Network | None
 
 
@@ -78,7 +83,7 @@ class Sweeper:
             result = planned.result()
             if planned.evidence_error is not None:
                 raise planned.evidence_error
-        exposure = Exposure(_title(asked, wanted), result, evidence)
+        exposure = Exposure(_title(asked, planned.plan.request), result, evidence)
         self._keep(exposure)
         return exposure
 
@@ -99,11 +104,11 @@ class Classifier:
         return exposure
 
 
-def _title(targets: Iterable[str], options: Options) -> str:
-    protocols = options.get("protocols", ("tcp", "udp"))
-    names = [protocols] if isinstance(protocols, str) else sorted(protocols)
-    ports = format_ports(ports_of(options.get("ports", "401")))
-    return f"{', '.join(targets)} ({' and '.join(names)} {ports})"
+def _title(targets: Iterable[str], request: Request) -> str:
+    asked = [protocol.value for protocol in request.kinds if protocol is not Protocol.ICMP]
+    what = [f"{' and '.join(asked)} {format_ports(request.ports)}"] if asked else []
+    what += ["icmp"] if Protocol.ICMP in request.kinds else []
+    return f"{', '.join(targets)} ({', '.join(what)})"
 
 
 def _skip_without_privilege() -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
-from scanner.model import State, UsageError, Verdict
-from scanner.reporters.text import TextReporter, summary, thousands
+from scanner.model import Protocol, State, UsageError, Verdict
+from scanner.reporters.text import TextReporter, summary, thousands, where
 from scanner.result import Result, responders
 
 MOST_ROWS = 50
@@ -130,7 +130,7 @@ def _expectations(texts: Iterable[str]) -> list[_Expectation]:
 def _expectation(text: str) -> _Expectation:
     where, _, service = text.strip().partition(" ")
     port, _, protocol = service.strip().partition("/")
-    if (port and not port.isdecimal()) or protocol not in {"", "tcp", "udp"}:
+    if (port and not port.isdecimal()) or protocol not in {"", *Protocol}:
         raise UsageError(f"{text!r} is no target of a sweep; {_FORMS}")
     try:
         network = ip_network(where, strict=False)
@@ -167,7 +167,7 @@ def table(verdicts: list[Verdict]) -> str:
 
 
 def _name(verdict: Verdict) -> str:
-    return f"{verdict.ip} {verdict.port}/{verdict.proto}"
+    return f"{verdict.ip} {where(verdict.proto, verdict.port)}"
 
 
 def _names(verdicts: list[Verdict]) -> str:

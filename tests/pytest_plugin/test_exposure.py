@@ -70,7 +70,7 @@ def test_what_was_never_asked_cannot_be_required(exposure, text):
         exposure.assert_open("10.0.0.2", text)
 
 
-@pytest.mark.parametrize("text", ["", "host", "10.0.0", "10.0.0.1 ups", "10.0.0.1 401/sctp", "10.0.0.1:401"])
+@pytest.mark.parametrize("text", ["", "host", "10.0.0", "10.0.0.1 ups", "10.0.0.1 401/http", "10.0.0.1:401"])
 def test_what_is_no_target_is_refused(exposure, text):
     with pytest.raises(UsageError, match="is no target of a sweep; write"):
         exposure.assert_only_open(text)

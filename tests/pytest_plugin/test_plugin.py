@@ -125,6 +125,21 @@ class TestMarkedAsAWhole:
     done.assert_outcomes(passed=2, failed=1)
 
 
+def test_other_probes_ask_for_their_protocols(run):
+    done = run(
+        HEAD
+        + """
+def test_titles(sweep, network):
+    assert sweep("10.0.0.7", probes=["icmp-echo"], network=network).title == "10.0.0.7 (icmp)"
+    assert sweep("10.0.0.7", probes=["sctp-init"], network=network).title == "10.0.0.7 (sctp 401)"
+    both = sweep("10.0.0.7", protocols="tcp", probes=["icmp-echo"], network=network)
+    assert both.title == "10.0.0.7 (tcp 401, icmp)"
+"""
+    )
+
+    done.assert_outcomes(passed=1)
+
+
 def test_several_sweeps_of_a_test_are_all_shown(run):
     done = run(
         HEAD
