@@ -22,7 +22,7 @@ from scanner.contracts import (
 )
 from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
-from scanner.core.ipv6 import Halves, Ipv6Set, high_in_zone
+from scanner.core.ipv6 import Halves, Ipv6Set, high_in_zone, solicited_node
 from scanner.core.packets import ECHO_TYPES, ICMPV6, NEIGHBOUR_SOLICITATION, TCP, UDP
 from scanner.core.scope import Scope
 from scanner.core.targets import parse_targets
@@ -41,10 +41,6 @@ _PLAIN = (TCP, UDP, ICMPV6, 132)
 """What an IPv6 header may be followed by: transports, SCTP (132) among them."""
 _SOLICITED = 48
 """Where a neighbour solicitation names whom it asks for (RFC 4861, 4.3)."""
-
-_SOLICITED_NODE = (0xFF02 << 48, 0x1_FF00_0000)
-"""The address that a solicitation goes to, with the last 24 bits of the one asked for (RFC 4291, 2.7.1)."""
-_LAST_BITS = np.uint64(0xFF_FFFF)
 
 _ALL_NODES = (0xFF02 << 48, 1)
 """ff02::1 (RFC 4291, 2.7.1)."""
@@ -121,8 +117,8 @@ class Gate:
             asked_high, asked_low = _halves(batch, _SOLICITED)
             asked = self._scope.permits_ipv6(asked_high, asked_low)
             asked |= self._next_hops.ipv6.contains(asked_high, asked_low)
-            group_high, group_low = (np.uint64(half) for half in _SOLICITED_NODE)
-            permitted = asked & (high == group_high) & (low == group_low | asked_low & _LAST_BITS)
+            group_high, group_low = solicited_node(asked_low)
+            permitted = asked & (high == group_high) & (low == group_low)
             high, low = asked_high, asked_low
         return (
             Hosts() if permitted.all() else Hosts(ipv6=Ipv6Set.from_halves(high[~permitted], low[~permitted]))

@@ -204,6 +204,14 @@ def _more(high: Halves, low: Halves, than: int) -> NDArray[np.bool_]:
     return more
 
 
+def solicited_node(low: Halves) -> tuple[np.uint64, Halves]:
+    """The group that a neighbour is asked in (RFC 4291, 2.7.1): its high half, and `(N,)` low ones.
+
+    `low`: low halves of the addresses asked for, the last 24 bits of which are the group's.
+    """
+    return np.uint64(0xFF02 << 48), low & np.uint64(0xFF_FFFF) | np.uint64(0x1_FF00_0000)
+
+
 def is_link_local(address: int) -> bool:
     """Whether an address is of fe80::/10 (RFC 4291, 2.5.6)."""
     return address >> _TEN_BITS == _LINK_LOCAL

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scanner.core.addresses import AddressSet
 from scanner.core.book import AddressBook
+from scanner.core.ipv6 import solicited_node
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.packets import ARP_REPLY, ArpPackets
 from scanner.core.rtt import RoundTrip
@@ -23,9 +24,6 @@ from scanner.core.transport import on_wire
 from scanner.core.witness import Witness
 
 _GROUP_BIT = 1
-_SOLICITED_NODE = (0xFF02 << 48, 0x1_FF00_0000)
-"""The group that is asked, with the last 24 bits of the address asked for (RFC 4291, 2.7.1)."""
-_LAST_BITS = np.uint64(0xFF_FFFF)
 
 
 class NeighbourLane:
@@ -82,8 +80,7 @@ class NeighbourLane:
         else:
             solicited = on_wire(self._book, asked)
             group = np.empty_like(solicited)
-            group[:, 0] = _SOLICITED_NODE[0]
-            group[:, 1] = solicited[:, 1] & _LAST_BITS | np.uint64(_SOLICITED_NODE[1])
+            group[:, 0], group[:, 1] = solicited_node(solicited[:, 1])
             values |= {
                 Field.SOURCE: on_wire(self._book, self._own),
                 Field.DESTINATION: group,
