@@ -68,6 +68,7 @@ class Lane:
                 self._another,
                 ports=len(flows.ports),
                 hosts=hosts,
+                patience=round_trip.patience,
             )
             for way in range(ways)
         ]

@@ -72,13 +72,14 @@ class Schedule:
         seed: of the order.
         attempts: most probes a task, at least 1, unless `another` asks for more.
         timeout: seconds to wait for a reply to try k, asked anew whenever it matters.
+        patience: the same for the last try; None for no difference.
         way: which part of the tasks is ours, as (number, of how many): every so-manieth of the order.
         another: asked when so many rounds are over, from `attempts` on: is one more worth it?
         ports: tasks an address; those of one are numbered in a row.
         hosts: holds probes to one address back, by its index; None for no limit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a decision of its own
         self,
         ledger: Ledger,
         seed: int,
@@ -89,6 +90,7 @@ class Schedule:
         *,
         ports: int = 1,
         hosts: HostPace | None = None,
+        patience: Timeout | None = None,
     ) -> None:
         """At the first position of the first round."""
         self._ledger = ledger
@@ -98,6 +100,7 @@ class Schedule:
         self._attempts = attempts
         self._another = another
         self._timeout = timeout
+        self._patience = patience or timeout
         self._ports = ports
         self._hosts = hosts
         self._rounds = [_Round()]
@@ -181,7 +184,7 @@ class Schedule:
             return float("inf")
         self._begin_rounds()
         if self._over >= self._attempts:
-            ended = self._rounds[-1].log.last + self._timeout(self._attempts - 1)
+            ended = self._rounds[-1].log.last + self._patience(self._attempts - 1)
             return ended if ended > now else float("inf")
         return max(now, min(self._due(attempt) for attempt in range(self._over, len(self._rounds))))
 

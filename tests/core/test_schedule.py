@@ -491,3 +491,14 @@ def test_what_comes_up_is_what_is_asked_next():
     everything = schedule.take(100, 50.0)
     assert everything is not None
     assert schedule.upcoming(30, everything) is None
+
+
+def test_the_last_try_has_a_wait_of_its_own():
+    ledger = Ledger(10)
+    schedule = Schedule(ledger, 7, 2, doubling, patience=lambda _attempt: 0.3)
+    for now in (0.0, 0.7):
+        selection = schedule.take(10, now)
+        assert selection is not None
+        schedule.sent(selection, np.full(10, WALL, dtype=np.int64), now)
+    assert schedule.due(0.7) == pytest.approx(1.0)
+    assert schedule.finished(1.0)
