@@ -272,7 +272,8 @@ class Engine:
 
     def _ready(self, way: _Way, limit: int) -> _Ready | None:
         """What may be sent on a way now; None where that is nothing."""
-        selection = way.schedule.take(limit, self._clock.steady())
+        # A rate that adapts learns from them: then stragglers are asked again as soon as may be.
+        selection = way.schedule.take(limit, self._clock.steady(), _FEW if self._rate is None else 1)
         if selection is None:
             return None
         # What is staged now takes its place.

@@ -58,11 +58,6 @@ class _Round:
         """All positions below have been asked in this round, or were answered."""
         return int(self.positions[0]) if len(self.positions) else self.next
 
-    def drop_answered(self, state: NDArray[np.uint8]) -> None:
-        unanswered = state[self.tasks] == Rank.UNANSWERED
-        if not unanswered.all():
-            self.positions, self.tasks = self.positions[unanswered], self.tasks[unanswered]
-
 
 class Schedule:
     """Rounds over the tasks of one lane.
@@ -133,10 +128,11 @@ class Schedule:
         again = sum(each.next for each in self._rounds[1:])
         return (asked + silent * again) / (self._size * (1.0 + silent * (self._attempts - 1)))
 
-    def take(self, limit: int, now: float) -> Selection | None:
+    def take(self, limit: int, now: float, least: int = 1) -> Selection | None:
         """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so.
 
-        Who has waited for another try comes first.
+        Who has waited for another try comes first, where there are at least so many at hand, or nobody is left
+        who was never asked.
         """
         if limit <= 0 or self._nothing:
             return None
@@ -144,16 +140,16 @@ class Schedule:
         windows = _MOST_WINDOWS
         for attempt in range(len(self._rounds) - 1, self._over - 1, -1):
             each = self._rounds[attempt]
-            while windows and (len(each.tasks) or self._refill(attempt, now)):
+            enough = least if attempt else 1
+            self._drop_answered(attempt)
+            while len(each.tasks) < enough and windows and self._refill(attempt, now):
                 windows -= 1
-                # Who was never asked has not answered either.
-                if attempt:
-                    each.drop_answered(self._ledger.state)
-                if len(each.tasks):
-                    ready = self._ready(each.tasks[:limit], now)
-                    if ready:
-                        return Selection(attempt, each.positions[:ready], each.tasks[:ready])
-                    break
+                self._drop_answered(attempt)
+            if len(each.tasks) < enough and self._rounds[0].passed < self._size:
+                continue
+            ready = self._ready(each.tasks[:limit], now)
+            if ready:
+                return Selection(attempt, each.positions[:ready], each.tasks[:ready])
         return None
 
     def upcoming(self, limit: int, gone: Selection | None) -> Selection | None:
@@ -243,10 +239,20 @@ class Schedule:
         count = min(_WINDOW, int(end) - each.next)
         if count <= 0:
             return False
-        each.positions = np.arange(each.next, each.next + count)
-        each.tasks = self._order.forward(shard_positions(each.next, count, *self._way))
+        positions = np.arange(each.next, each.next + count)
+        tasks = self._order.forward(shard_positions(each.next, count, *self._way))
+        each.positions = np.concatenate([each.positions, positions]) if len(each.tasks) else positions
+        each.tasks = np.concatenate([each.tasks, tasks]) if len(each.tasks) else tasks
         each.next += count
         return True
+
+    def _drop_answered(self, attempt: int) -> None:
+        each = self._rounds[attempt]
+        # Who was never asked has not answered either.
+        if attempt and len(each.tasks):
+            unanswered = self._ledger.state[each.tasks] == Rank.UNANSWERED
+            if not unanswered.all():
+                each.positions, each.tasks = each.positions[unanswered], each.tasks[unanswered]
 
     def _ready(self, tasks: NDArray[np.int64], now: float) -> int:
         """How many of the first tasks may be asked without one host getting too much."""

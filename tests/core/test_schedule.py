@@ -502,3 +502,36 @@ def test_the_last_try_has_a_wait_of_its_own():
         schedule.sent(selection, np.full(10, WALL, dtype=np.int64), now)
     assert schedule.due(0.7) == pytest.approx(1.0)
     assert schedule.finished(1.0)
+
+
+def test_stragglers_may_be_held_back_until_there_are_enough_of_them():
+    ledger = Ledger(100_000)
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
+    first = schedule.take(4000, 0.0)
+    assert first is not None
+    schedule.sent(first, np.full(4000, WALL, dtype=np.int64), 0.0)
+    answer(ledger, first.tasks[:3700].tolist())
+    more = schedule.take(4000, 2.0, 500)
+    assert more is not None
+    assert more.attempt == 0, "300 are not enough"
+    schedule.sent(more, np.full(4000, WALL, dtype=np.int64), 2.0)
+    answer(ledger, more.tasks[:3700].tolist())
+    again = schedule.take(4000, 4.0, 500)
+    assert again is not None
+    assert again.attempt == 1
+    assert again.tasks.tolist() == [*first.tasks[3700:].tolist(), *more.tasks[3700:].tolist()]
+    answer(ledger, again.tasks[:200].tolist())
+    fewer = schedule.take(4000, 4.0, 1)
+    assert fewer is not None
+    assert fewer.tasks.tolist() == again.tasks[200:].tolist(), "who has answered meanwhile is left alone"
+
+
+def test_stragglers_are_not_held_back_where_nobody_else_is_left():
+    ledger = Ledger(100)
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
+    first = schedule.take(100, 0.0)
+    assert first is not None
+    schedule.sent(first, np.full(100, WALL, dtype=np.int64), 0.0)
+    again = schedule.take(100, 2.0, 500)
+    assert again is not None
+    assert (again.attempt, len(again)) == (1, 100)
