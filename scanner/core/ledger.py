@@ -50,15 +50,14 @@ class Ledger:
     """State of tasks 0 … n−1 (a task is one address and port of a lane).
 
     state: `(n,)` uint8 of `Rank`. tries: `(n,)` uint8, probes that left.
-    asked: how many tasks are to be asked. unanswered: how many of those still are.
+    unanswered: how many tasks still are.
     """
 
-    def __init__(self, tasks: int, asked: int | None = None) -> None:
-        """All unanswered. `asked`: how many of them this sweep asks, where it is one shard of several."""
+    def __init__(self, tasks: int) -> None:
+        """All unanswered."""
         self.state: NDArray[np.uint8] = np.zeros(tasks, dtype=np.uint8)
         self.tries: NDArray[np.uint8] = np.zeros(tasks, dtype=np.uint8)
-        self.asked = tasks if asked is None else asked
-        self.unanswered = self.asked
+        self.unanswered = tasks
         # Each in order of task; `_fresh` is what will be the next run.
         self._runs: list[Replies] = []
         self._fresh: list[Replies] = []

@@ -217,14 +217,6 @@ def test_nothing_known() -> None:
     }
 
 
-def test_a_shard_counts_only_what_it_asks() -> None:
-    ledger = Ledger(10, asked=3)
-    ledger.apply(as_replies([(1, 3, 0), (4, 1, 0)]))
-    assert ledger.unanswered == 1
-    ledger.apply(as_replies([(1, 3, 0), (4, 3, 0)]))
-    assert ledger.unanswered == 1
-
-
 def test_tries_are_counted() -> None:
     ledger = Ledger(5)
     ledger.count_try(np.array([0, 3]))
