@@ -95,21 +95,20 @@ class Lane:
             the replies that changed a verdict.
         """
         matched = self.flows.match(claims, self.ledger.tries)
-        genuine = np.flatnonzero(matched.genuine)
-        mine = claims.take(matched.row[genuine])
-        task = matched.task[genuine]
-        rtt = np.maximum(mine.times - self.schedule.sent_at(task, matched.attempt[genuine]), 0)
+        mine = matched.claims.where(matched.genuine)
+        task, attempt = matched.task[matched.genuine], matched.attempt[matched.genuine]
+        rtt = np.maximum(mine.times - self.schedule.sent_at(task, attempt), 0)
         # Only the target's own first word measures the path: a router may think for seconds before it
         # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
         first = self.ledger.state[task] == Rank.UNANSWERED
         self._round_trip.observe(rtt[(mine.rank >= Rank.CLOSED) & first])
         telling = np.flatnonzero(first)
         telling = telling[self._witness.telling(task[telling] // len(self.flows.ports))]
-        told = task[telling], matched.attempt[genuine][telling]
+        told = task[telling], attempt[telling]
         self._loss.observe(told[1])
         self._witness.tell(self.schedule, *told, mine.rank[telling], self.timeout())
-        self.replies += len(genuine)
-        self.forged += len(matched.row) - len(genuine)
+        self.replies += len(task)
+        self.forged += len(matched.task) - len(task)
         changed = self.ledger.apply(
             Replies(
                 task=task,
@@ -122,7 +121,7 @@ class Lane:
             )
         )
         self.open += int(np.count_nonzero(changed.rank == Rank.OPEN))
-        return claims.frame[matched.row], changed
+        return matched.claims.frame, changed
 
     def timeout(self) -> float:
         """Seconds that a first try is waited for."""

@@ -131,8 +131,8 @@ class Schedule:
     def take(self, limit: int, now: float, least: int = 1) -> Selection | None:
         """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so.
 
-        Who has waited for another try comes first, where there are at least so many at hand, or nobody is left
-        who was never asked.
+        Who has waited for another try comes first, where there are at least so many at hand, or where all
+        have been asked once.
         """
         if limit <= 0 or self._nothing:
             return None

@@ -7,7 +7,6 @@ host does not see them leave; what `send` reports is what left, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Thread
 
 from scanner.contracts import Batch, Exit, Launch, Sent, WireStatistics
 from scanner.model import WireError
@@ -76,14 +75,9 @@ class PacketRing(RingWire):
 
     def close(self) -> None:
         """Give the rings back; twice is fine."""
-        # Closing a packet socket waits until every processor has let go of it (synchronize_net), some 30 ms:
-        # several at once take no longer than one.
-        closing = [Thread(target=each.close) for each in self._exits]
-        for thread in closing:
-            thread.start()
+        for each in self._exits:
+            each.close()
         self._receive_ring.close()
-        for thread in closing:
-            thread.join()
 
 
 def _require_ethernet(interface: Interface) -> None:

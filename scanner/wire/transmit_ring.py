@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scanner.model import WireError
 from scanner.wire.apart import SendingProcess
 from scanner.wire.interface import describe_interface, require_up
+from scanner.wire.letting_go import let_go
 from scanner.wire.packet_socket import (
     PACKET_QDISC_BYPASS,
     PACKET_TX_RING,
@@ -149,14 +150,10 @@ class TransmitRing:
         return self.end()
 
     def close(self) -> None:
-        """Give the ring back."""
-        if self._process is not None:
-            self._process.close()
-        self._slots.close()
+        """Give the ring back, when what was begun has left."""
         del self._status, self._lengths, self._room
-        with contextlib.suppress(BufferError):
-            self._map.close()
-        self._socket.close()
+        ended = () if self._process is None else (self._process.close,)
+        let_go(*ended, self._slots.close, self._map.close, self._socket.close)
 
     def _lay_in(self, frames: NDArray[np.uint8]) -> int:
         """Write the first frames into slots behind those on their way, as far as they are free. How many."""
