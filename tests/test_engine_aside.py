@@ -21,7 +21,7 @@ from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Rank
 from scanner.core.scope import Scope
 from scanner.core.transport import TransportFlows
-from scanner.engine import BATCH, Engine, Flight
+from scanner.engine import Engine, Flight
 from scanner.gate import Gate
 from scanner.model import ScopeRefused, WireError
 from scanner.probes.stock import template_of
@@ -32,6 +32,7 @@ from scanner.wire.memory import Conditions, MemoryWire, SimulatedNetwork
 HOP = np.zeros(6, dtype=np.uint8)
 TARGETS = "10.1.0.0/17"
 SIZE = 1 << 15
+BATCH = 4096
 
 
 class Kernel:
@@ -148,7 +149,9 @@ class Place:
 
     def engine(self, **more) -> Engine:
         gate = Gate(Scope.private(), Hosts())
-        return Engine(gate=gate, clock=self.network.clock, bucket=TokenBucket(float("inf")), **more)
+        return Engine(
+            gate=gate, clock=self.network.clock, bucket=TokenBucket(float("inf")), batch=BATCH, **more
+        )
 
 
 @pytest.fixture

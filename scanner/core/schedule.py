@@ -26,6 +26,9 @@ _WINDOW = 1 << 14
 _MOST_WINDOWS = 64
 """Windows looked through in one call, so that a caller comes back to its replies in between."""
 
+_FEW = 8
+"""Where no more than one in so many has not answered, they are looked for, instead of passing all again."""
+
 _HAIR = 1e-6
 """Seconds by which a time-out may seem unfinished when it is over: `(a + b) - b` can fall short of `a`."""
 
@@ -45,13 +48,18 @@ class Selection:
 
 
 class _Round:
-    """Where one round stands: `next` is the first position not looked at, `tasks` are at hand."""
+    """Where one round stands.
+
+    next: the first position not looked at. positions, tasks: at hand. silent: positions and tasks of the rest
+    of the round, once they are few.
+    """
 
     def __init__(self) -> None:
         self.log = SendLog()
         self.next = 0
         self.positions = _NOTHING
         self.tasks = _NOTHING
+        self.silent: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
     def passed(self) -> int:
@@ -128,11 +136,10 @@ class Schedule:
         again = sum(each.next for each in self._rounds[1:])
         return (asked + silent * again) / (self._size * (1.0 + silent * (self._attempts - 1)))
 
-    def take(self, limit: int, now: float, least: int = 1) -> Selection | None:
+    def take(self, limit: int, now: float, *, first: bool = False) -> Selection | None:
         """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so.
 
-        Who has waited for another try comes first, where there are at least so many at hand, or where all
-        have been asked once.
+        Who has waited for another try comes first; or, where `first` says so, when all have been asked once.
         """
         if limit <= 0 or self._nothing:
             return None
@@ -140,25 +147,29 @@ class Schedule:
         windows = _MOST_WINDOWS
         for attempt in range(len(self._rounds) - 1, self._over - 1, -1):
             each = self._rounds[attempt]
-            enough = least if attempt else 1
+            if first and attempt and self._rounds[0].passed < self._size:
+                continue
             self._drop_answered(attempt)
-            while len(each.tasks) < enough and windows and self._refill(attempt, now):
+            while not len(each.tasks) and windows and self._refill(attempt, now):
                 windows -= 1
                 self._drop_answered(attempt)
-            if len(each.tasks) < enough and self._rounds[0].passed < self._size:
-                continue
             ready = self._ready(each.tasks[:limit], now)
             if ready:
                 return Selection(attempt, each.positions[:ready], each.tasks[:ready])
         return None
 
     def upcoming(self, limit: int, gone: Selection | None) -> Selection | None:
-        """Up to `limit` tasks of the first round that are at hand and come next; None for none.
+        """Up to `limit` tasks of the first round that come next; None for none.
 
         They are asked when `take` gives them. gone: what it gave last, if that is not booked as sent yet.
         """
         first = self._rounds[0]
         begin = len(gone) if gone is not None and not gone.attempt else 0
+        if len(first.tasks) < begin + limit and first.next < self._size:
+            held = first.positions, first.tasks
+            self._refill(0, 0.0)
+            first.positions = np.concatenate([held[0], first.positions])
+            first.tasks = np.concatenate([held[1], first.tasks])
         tasks = first.tasks[begin : begin + limit]
         return Selection(0, first.positions[begin : begin + limit], tasks) if len(tasks) else None
 
@@ -236,15 +247,34 @@ class Schedule:
         if attempt:
             before = self._rounds[attempt - 1]
             end = min(before.passed, before.log.left_by(now - self._timeout(attempt - 1) + _HAIR))
-        count = min(_WINDOW, int(end) - each.next)
-        if count <= 0:
+        if end <= each.next:
             return False
-        positions = np.arange(each.next, each.next + count)
-        tasks = self._order.forward(shard_positions(each.next, count, *self._way))
-        each.positions = np.concatenate([each.positions, positions]) if len(each.tasks) else positions
-        each.tasks = np.concatenate([each.tasks, tasks]) if len(each.tasks) else tasks
+        if each.silent is None and attempt and before.passed >= self._size:
+            each.silent = self._silent(each.next)
+        if each.silent is not None:
+            positions, tasks = each.silent
+            count = int(np.searchsorted(positions, end))
+            each.positions, each.tasks = positions[:count], tasks[:count]
+            each.silent = positions[count:], tasks[count:]
+            each.next = int(end)
+            return True
+        count = min(_WINDOW, int(end) - each.next)
+        each.positions = np.arange(each.next, each.next + count)
+        each.tasks = self._order.forward(shard_positions(each.next, count, *self._way))
         each.next += count
         return True
+
+    def _silent(self, begin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Positions and tasks of those unanswered from a position on, in order; None where they are many."""
+        if self._ledger.unanswered > len(self._ledger.state) // _FEW:
+            return None
+        tasks = np.flatnonzero(self._ledger.state == Rank.UNANSWERED)
+        places = self._order.inverse(tasks)
+        number, ways = self._way
+        positions = places // ways
+        rows = np.flatnonzero((places % ways == number) & (positions >= begin))
+        rows = rows[np.argsort(positions[rows])]
+        return positions[rows], tasks[rows]
 
     def _drop_answered(self, attempt: int) -> None:
         each = self._rounds[attempt]

@@ -41,7 +41,8 @@ from scanner.wire.packet_socket import (
 from scanner.wire.slots import AVAILABLE, Departure, Slots
 
 _FRAME_PLACE = 32
-_RING_BYTES = 1 << 21  # 16 384 slots of 128 bytes
+_MOST_SLOTS = 1 << 15
+_MOST_BYTES = 1 << 24
 _LEAST_SLOTS = 256
 _LEAST_BLOCK = 1 << 16
 
@@ -75,7 +76,7 @@ class TransmitRing:
         `apart`: have many frames sent by a process of its own, where one can be had.
         """
         self._name = interface
-        self._count = max(_LEAST_SLOTS, _RING_BYTES // slot_size)
+        self._count = max(_LEAST_SLOTS, min(_MOST_SLOTS, _MOST_BYTES // slot_size))
         self._head = 0
         self._frames = self._next = np.empty((0, 0), dtype=np.uint8)
         self._laid = 0

@@ -504,34 +504,66 @@ def test_the_last_try_has_a_wait_of_its_own():
     assert schedule.finished(1.0)
 
 
-def test_stragglers_may_be_held_back_until_there_are_enough_of_them():
-    ledger = Ledger(100_000)
+def test_stragglers_may_be_left_until_all_have_been_asked():
+    ledger = Ledger(10_000)
     schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
-    first = schedule.take(4000, 0.0)
-    assert first is not None
-    schedule.sent(first, np.full(4000, WALL, dtype=np.int64), 0.0)
-    answer(ledger, first.tasks[:3700].tolist())
-    more = schedule.take(4000, 2.0, 500)
-    assert more is not None
-    assert more.attempt == 0, "300 are not enough"
-    schedule.sent(more, np.full(4000, WALL, dtype=np.int64), 2.0)
-    answer(ledger, more.tasks[:3700].tolist())
-    again = schedule.take(4000, 4.0, 500)
+    silent = []
+    for now in (0.0, 2.0):
+        selection = schedule.take(5000, now, first=True)
+        assert selection is not None
+        assert selection.attempt == 0
+        schedule.sent(selection, np.full(5000, WALL, dtype=np.int64), now)
+        answer(ledger, selection.tasks[:4700].tolist())
+        silent += selection.tasks[4700:].tolist()
+    again = schedule.take(5000, 2.0, first=True)
     assert again is not None
-    assert again.attempt == 1
-    assert again.tasks.tolist() == [*first.tasks[3700:].tolist(), *more.tasks[3700:].tolist()]
+    assert (again.attempt, again.tasks.tolist()) == (1, silent[:300]), "the others have not waited yet"
     answer(ledger, again.tasks[:200].tolist())
-    fewer = schedule.take(4000, 4.0, 1)
+    fewer = schedule.take(5000, 2.0)
     assert fewer is not None
-    assert fewer.tasks.tolist() == again.tasks[200:].tolist(), "who has answered meanwhile is left alone"
+    assert fewer.tasks.tolist() == silent[200:300], "who has answered meanwhile is left alone"
+    schedule.sent(fewer, np.full(100, WALL, dtype=np.int64), 2.0)
+    rest = schedule.take(5000, 3.1, first=True)
+    assert rest is not None
+    assert rest.tasks.tolist() == silent[300:]
 
 
-def test_stragglers_are_not_held_back_where_nobody_else_is_left():
+def test_stragglers_are_asked_where_nobody_else_is_left():
     ledger = Ledger(100)
     schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
     first = schedule.take(100, 0.0)
     assert first is not None
     schedule.sent(first, np.full(100, WALL, dtype=np.int64), 0.0)
-    again = schedule.take(100, 2.0, 500)
+    again = schedule.take(100, 2.0, first=True)
     assert again is not None
     assert (again.attempt, len(again)) == (1, 100)
+
+
+@given(
+    st.integers(1, 3), st.integers(1, 400), st.integers(0, 2**32), st.floats(0.0, 1.0), st.integers(1, 150)
+)
+def test_few_who_are_silent_are_asked_in_the_order_of_all(
+    ways: int, tasks: int, seed: int, share: float, limit: int
+) -> None:
+    """Looked for or passed by, they are the same."""
+    silent = np.random.default_rng(seed).random(tasks) < share / 8
+    asked: list[int] = []
+    ledger = Ledger(tasks)
+    schedules = [Schedule(ledger, seed, 3, lambda _attempt: 1.0, (way, ways)) for way in range(ways)]
+    orders: list[list[int]] = []
+    for schedule in schedules:
+        order: list[int] = []
+        while (selection := schedule.take(limit, 0.0, first=True)) is not None:
+            order += selection.tasks.tolist()
+            schedule.sent(selection, np.full(len(selection), WALL, dtype=np.int64), 0.0)
+        orders.append(order)
+    answer(ledger, np.flatnonzero(~silent).tolist())
+    for now in (1.5, 3.0):
+        for schedule, order in zip(schedules, orders, strict=True):
+            again: list[int] = []
+            while (selection := schedule.take(limit, now)) is not None:
+                again += selection.tasks.tolist()
+                schedule.sent(selection, np.full(len(selection), WALL, dtype=np.int64), now)
+            assert again == [task for task in order if silent[task]]
+            asked += again
+    assert sorted(asked) == sorted(2 * np.flatnonzero(silent).tolist())
