@@ -1,4 +1,7 @@
-"""A process apart that sends the slots of a transmit ring; see `slots.py`, which is all of its program."""
+"""A process apart that sends the slots of a transmit ring; see `slots.py`, which is all of its program.
+
+Nobody waits for it to start, and where it cannot, nobody misses it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import socket
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 from scanner.model import WireError
 from scanner.wire import slots
-from scanner.wire.slots import COMMAND, Departure
+from scanner.wire.slots import COMMAND, READY, Departure
 
 _LONGEST_ANSWER = 1 << 16
 _LONGEST_END = 5.0
@@ -23,8 +27,14 @@ class SendingProcess:
     Raises OSError where it cannot be started.
     """
 
+    @staticmethod
+    def possible() -> bool:
+        """Whether there is an interpreter that can be started, and a file for it."""
+        return bool(sys.executable) and not getattr(sys, "frozen", False) and Path(slots.__file__).is_file()
+
     def __init__(self, ring: socket.socket, count: int, slot_size: int) -> None:
         """Start it, and do not wait for it. ring: the socket. count: slots of `slot_size` bytes."""
+        self._ready = False
         self._commands, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             descriptors = (ring.fileno(), theirs.fileno())
@@ -42,6 +52,13 @@ class SendingProcess:
             except BaseException:
                 self._commands.close()
                 raise
+
+    def ready(self) -> bool:
+        """Whether it is there, and can be asked."""
+        if not self._ready:
+            with contextlib.suppress(OSError):
+                self._ready = self._commands.recv(len(READY), socket.MSG_DONTWAIT) == READY
+        return self._ready
 
     def begin(self, first: int, count: int) -> None:
         """Have so many slots sent, from the first on. Raises WireError where there is nobody to do it."""

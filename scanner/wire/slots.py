@@ -6,8 +6,8 @@ milliseconds, and never waits for another thread's turn at Python.
 
     python slots.py RING COMMANDS SLOTS SLOT_SIZE
 
-with the descriptors of the ring's socket and of a SOCK_SEQPACKET on which it is told what to send, and
-says what came of it. It ends when that is closed.
+with the descriptors of the ring's socket and of a SOCK_SEQPACKET on which it says that it is there, is told
+what to send, and says what came of it. It ends when that is closed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ SLICE = 256
 
 COMMAND = struct.Struct("=II")
 """First slot, and how many from there on, past the end of the ring at its beginning."""
+
+READY = b"ready"
 
 _HEAD = struct.Struct("=ii")
 _STAMP = struct.Struct("=Iq")
@@ -119,6 +121,7 @@ def main(ring: int, commands: int, slots: int, slot_size: int) -> None:
     """Send what is asked for, until nobody is left to ask."""
     with socket.socket(fileno=ring) as sending, socket.socket(fileno=commands) as asking:
         kept = Slots(sending, mmap.mmap(ring, slots * slot_size, mmap.MAP_SHARED), slot_size)
+        asking.send(READY)
         while command := asking.recv(_LONGEST):
             asking.send(kept.send(*COMMAND.unpack(command)).pack())
 

@@ -97,7 +97,7 @@ class TransmitRing:
         self._lengths: NDArray[np.uint32] = words[:, 1]
         self._room: NDArray[np.uint8] = octets[:, _FRAME_PLACE:]
         self._slots = Slots(self._socket, self._map, slot_size)
-        if apart:
+        if apart and SendingProcess.possible():
             with contextlib.suppress(OSError):
                 self._process = SendingProcess(self._socket, self._count, slot_size)
 
@@ -112,7 +112,7 @@ class TransmitRing:
         # The batch before may have left in part, or have taken more slots when they came free.
         count = self._laid if self._laid_at == self._head else self._lay_in(self._next)
         self._frames, self._next, self._laid_at, self._flying = self._next, self._frames[:0], -1, count
-        if self._process is not None and count >= WORTH_A_PROCESS:
+        if self._process is not None and count >= WORTH_A_PROCESS and self._process.ready():
             self._process.begin(self._head, count)
             self._departure = None
         else:

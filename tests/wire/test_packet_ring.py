@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -353,8 +354,56 @@ def test_an_interface_that_goes_down_stops_a_sending_process_with_one_line(veth,
 
 def test_a_sending_process_that_is_killed_is_missed_with_one_line(veth, two_ways) -> None:
     way = two_ways.exits[1]
-    process = way._ring._process._process
-    process.kill()
-    process.wait()
+    process = way._ring._process
+    assert wait_until(process.ready)
+    process._process.kill()
+    process._process.wait()
     with pytest.raises(WireError, match="the process that sends has ended"):
         way.stage(Batch(packets(512, 40), next_hops=hop(veth)))()()
+
+
+def test_a_process_sends_once_it_is_there(veth, two_ways, far) -> None:
+    way = two_ways.exits[0]
+    process = way._ring._process
+    begun: list[tuple[int, int]] = []
+    begin = process.begin
+
+    def noted(first: int, count: int) -> None:
+        begun.append((first, count))
+        begin(first, count)
+
+    process.begin = noted
+    assert wait_until(process.ready)
+    assert len(way.send(Batch(packets(600, 40), next_hops=hop(veth))).times) == 600
+    assert begun == [(0, 600)]
+    assert len(seen(far, 601)) == 600
+
+
+@pytest.mark.parametrize("fault", ["the program fails", "no interpreter", "frozen"])
+def test_where_no_process_can_be_had_everything_is_sent_here(
+    veth, far, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    if fault == "frozen":
+        monkeypatch.setattr("sys.frozen", True, raising=False)
+    elif fault == "no interpreter":
+        monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    else:
+        (tmp_path / "slots.py").write_text("raise SystemExit(1)\n")
+        monkeypatch.setattr("scanner.wire.slots.__file__", str(tmp_path / "slots.py"))
+    with namespaces.entered(veth.near):
+        wire = PacketRing("near", SMALL, 96, exits=2)
+    try:
+        for way in wire.exits:
+            assert len(way.send(Batch(packets(3000, 40), next_hops=hop(veth))).times) == 3000
+            time.sleep(0.1)
+            assert len(way.send(Batch(packets(3000, 40), next_hops=hop(veth))).times) == 3000
+        assert len(seen(far, 12_001)) == 12_000
+    finally:
+        wire.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
