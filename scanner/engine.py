@@ -157,6 +157,7 @@ class Engine:
         self._turns: Counter[int] = Counter()
         self._prepared: dict[int, _Ready] = {}
         self._flying: dict[int, _Flying] = {}
+        self._heard_until = float("-inf")
         self.traffic = Traffic()
 
     def run(self, flights: Sequence[Flight]) -> Iterator[Heard | None]:
@@ -178,22 +179,26 @@ class Engine:
         ways = [_Way(flight, k) for flight in flights for k in range(len(flight.lane.schedule.ways))]
         self._turns.clear()
         self._prepared.clear()
+        self._heard_until = self._clock.steady()
         came: list[Came] = []
+        came_until = self._heard_until
         left: list[_Left] = []
         try:
             while not self._stopped():
-                running = [way for way in ways if not way.schedule.finished(self._clock.steady())]
+                running = [way for way in ways if not way.schedule.finished(self._heard_until)]
                 if not running:
                     break
                 refused = [self._turn(way_out, running, left) for way_out in exits]
                 if not self._flying and not _any(came):
                     came = _receive(wires, _REFUSED_WAIT if any(refused) else self._wait(running))
+                    came_until = self._clock.steady()
                 heard = self._hear(flights, came, left)
-                came = []
+                came, self._heard_until = [], came_until
                 if self._flying:
                     for each in self._flying.values():
                         self._prepare(each.ready, running)
                     came = _receive(wires, 0.0)
+                    came_until = self._clock.steady()
                 yield from heard
                 self._adapt(flights, wires)
                 yield None
@@ -275,7 +280,9 @@ class Engine:
     def _ready(self, way: _Way, limit: int) -> _Ready | None:
         """What may be sent on a way now; None where that is nothing."""
         # Where nothing holds packets back, a few stragglers a turn would cost as much as a full batch.
-        selection = way.schedule.take(limit, self._clock.steady(), first=self._bucket.unlimited)
+        selection = way.schedule.take(
+            limit, self._clock.steady(), heard=self._heard_until, first=self._bucket.unlimited
+        )
         if selection is None:
             return None
         # What is staged now takes its place.

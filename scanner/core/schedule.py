@@ -136,21 +136,27 @@ class Schedule:
         again = sum(each.next for each in self._rounds[1:])
         return (asked + silent * again) / (self._size * (1.0 + silent * (self._attempts - 1)))
 
-    def take(self, limit: int, now: float, *, first: bool = False) -> Selection | None:
+    def take(
+        self, limit: int, now: float, *, heard: float | None = None, first: bool = False
+    ) -> Selection | None:
         """Up to `limit` tasks that may be asked now, or None. They count as asked once `sent` says so.
 
-        Who has waited for another try comes first; or, where `first` says so, when all have been asked once.
+        Who has waited for another try comes first; or, where `first` says so, and no host is to be spared,
+        when all have been asked once.
+        heard: up to when replies have been listened to, where that is not now; whose time-out has passed
+        since then may have answered.
         """
+        heard = now if heard is None else heard
         if limit <= 0 or self._nothing:
             return None
         self._begin_rounds()
         windows = _MOST_WINDOWS
         for attempt in range(len(self._rounds) - 1, self._over - 1, -1):
             each = self._rounds[attempt]
-            if first and attempt and self._rounds[0].passed < self._size:
+            if attempt and first and self._hosts is None and self._rounds[0].passed < self._size:
                 continue
             self._drop_answered(attempt)
-            while not len(each.tasks) and windows and self._refill(attempt, now):
+            while not len(each.tasks) and windows and self._refill(attempt, heard):
                 windows -= 1
                 self._drop_answered(attempt)
             ready = self._ready(each.tasks[:limit], now)
@@ -240,13 +246,13 @@ class Schedule:
         if len(self._rounds) < self._attempts and self._rounds[-1].passed:
             self._rounds.append(_Round())
 
-    def _refill(self, attempt: int, now: float) -> bool:
-        """Have tasks of a round at hand whose time has come; False where there are none."""
+    def _refill(self, attempt: int, heard: float) -> bool:
+        """Have tasks of a round at hand whose time had come by then; False where there are none."""
         each = self._rounds[attempt]
         end: float = self._size
         if attempt:
             before = self._rounds[attempt - 1]
-            end = min(before.passed, before.log.left_by(now - self._timeout(attempt - 1) + _HAIR))
+            end = min(before.passed, before.log.left_by(heard - self._timeout(attempt - 1) + _HAIR))
         if end <= each.next:
             return False
         if each.silent is None and attempt and before.passed >= self._size:

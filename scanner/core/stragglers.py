@@ -178,7 +178,9 @@ class StragglerSchedule:
         """How much of the work is done, from 0 to 1."""
         return self._stragglers.progress
 
-    def take(self, limit: int, now: float, *, first: bool = False) -> Selection | None:
+    def take(
+        self, limit: int, now: float, *, heard: float | None = None, first: bool = False
+    ) -> Selection | None:
         """As `Schedule.take`."""
         return self._stragglers.take(self._lane, limit, now)
 
