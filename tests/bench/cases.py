@@ -152,25 +152,6 @@ CASES = (
         targets=SILENT_NET,
     ),
     Case(
-        "link",
-        "TCP SYN to a /16 on the prober's own link, 30 000 hosts there",
-        (
-            Contender(
-                "ghostport",
-                f"{{ghostport}} sweep {LINK_NET} --tcp --rate max -q -o {{out}}",
-                ghostport_records,
-            ),
-            Contender(
-                "nmap",
-                f"nmap -n -p401 --min-rate 100000 -T5 --max-retries 1 -oG {{out}} {LINK_NET}",
-                most_runs=1,
-                deadline=60.0,
-            ),
-        ),
-        place="link",
-        targets=LINK_NET,
-    ),
-    Case(
         "million",
         "TCP SYN to a million addresses",
         (
@@ -271,6 +252,26 @@ CASES = (
             Contender("scapy sr()", "{python} {bench}/scapy_sr.py 10.50.192.0/20 {out}", open_addresses),
         ),
         targets="10.50.192.0/20",
+    ),
+    # Last of those in a lab: the kernel's neighbour table, which all namespaces share, is full after it.
+    Case(
+        "link",
+        "TCP SYN to a /16 on the prober's own link, 30 000 hosts there",
+        (
+            Contender(
+                "ghostport",
+                f"{{ghostport}} sweep {LINK_NET} --tcp --rate max -q -o {{out}}",
+                ghostport_records,
+            ),
+            Contender(
+                "nmap",
+                f"nmap -n -p401 --min-rate 100000 -T5 --max-retries 1 -oG {{out}} {LINK_NET}",
+                most_runs=1,
+                deadline=60.0,
+            ),
+        ),
+        place="link",
+        targets=LINK_NET,
     ),
     Case(
         "start",
