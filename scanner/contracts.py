@@ -8,7 +8,7 @@ waits are float seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -85,6 +85,19 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def part(self, begin: int, end: int) -> Frames:
+        """Those from one up to another, without that one; where that is all, these themselves."""
+        if begin <= 0 and end >= len(self):
+            return self
+        some = slice(begin, end)
+        return replace(
+            self,
+            starts=self.starts[some],
+            lengths=self.lengths[some],
+            original_lengths=self.original_lengths[some],
+            times=self.times[some],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,9 @@ GHOST_PORT = 401
 """What is asked about where nobody says otherwise."""
 
 _PORTS = 1 << 16
+_AT_ONCE = 1 << 16
+"""Frames that are looked at together: so many that their columns are near at hand, in a processor's cache."""
+
 _MOST_SOURCES = 1 << 16
 """IPv6 addresses that a sweep may have left from."""
 
@@ -186,8 +189,10 @@ class _Reader:
         """Take in frames, the evidence of a sweep where there is its plan."""
         traffic = self._traffic_of(plan)
         for chunk in frames:
-            traffic.add(self._within(chunk), self.frames)
-            self.frames += len(chunk)
+            for begin in range(0, len(chunk), _AT_ONCE):
+                part = chunk.part(begin, begin + _AT_ONCE)
+                traffic.add(self._within(part), self.frames)
+                self.frames += len(part)
 
     def _traffic_of(self, plan: Plan | None) -> _Traffic:
         if plan is None and self._common is not None:

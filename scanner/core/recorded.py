@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
 from scanner.core.packets import TCP, UDP, Decoded
 from scanner.core.presence import Presence
 from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
-from scanner.core.runs import Runs, Scratch, cuts
+from scanner.core.runs import Runs, Scratch, cuts, one_ahead
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
 from scanner.core.transport import echoes, flows_of
@@ -42,7 +43,7 @@ from scanner.model import Protocol, Reason
 
 Numbers = NDArray[np.uint32]
 
-_HELD = 1 << 18
+_HELD = 1 << 17
 """Probes, and claims, that are held in memory; and as many of both together are judged at once."""
 
 _OPEN_INFERRED = NOTES.index("open-inferred")
@@ -178,11 +179,14 @@ class RecordedTraffic:
         forgeries = Forgeries(of_marked=self._question.key is not None)
         hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
         samples = np.concatenate([self._probes.samples(), self._claims.samples()])
-        for first, last in cuts(samples, _HELD, HASH_BITS):
-            probes, claims = self._probes.between(first, last), self._claims.between(first, last)
+        lots = (partial(self._between, *ends) for ends in cuts(samples, _HELD, HASH_BITS))
+        for probes, claims in one_ahead(self._scratch, lots):
             outcomes, places = self._judge(probes, claims, heard, hint, forgeries)
             store.add(_renumbered(outcomes, renumber), places)
         return Judgement(store, forgeries.count)
+
+    def _between(self, first: int, last: int) -> tuple[Probes, Claims]:
+        return self._probes.between(first, last), self._claims.between(first, last)
 
     def _judge(
         self,
