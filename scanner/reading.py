@@ -30,16 +30,15 @@ from scanner.core.ipv6 import Ipv6Set, high_in_zone
 from scanner.core.loss import most_tries
 from scanner.core.outcomes import Absent, OutcomeSource, absent, in_address_order
 from scanner.core.packets import Decoded
-from scanner.core.pairing import Pairing, Pairs
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Selection
-from scanner.core.stragglers import MOST_PASSES
 from scanner.model import CaptureError, GhostportError, Reason
 from scanner.result import OnlyDecided, Result
 
 if TYPE_CHECKING:
     from scanner.core.conversations import Conversation, Conversations
+    from scanner.core.pairing import Pairing, Pairs
 
 GHOST_PORT = 401
 """What is asked about where nobody says otherwise."""
@@ -212,7 +211,11 @@ class _Reader:
             from scanner.core.conversations import Conversations  # noqa: PLC0415 - for those who ask
 
             self._talks = Conversations(self._asked)
-        pairing = Pairing(question) if self._wants_pairs else None
+        pairing = None
+        if self._wants_pairs:
+            from scanner.core.pairing import Pairing  # noqa: PLC0415 - for those who ask
+
+            pairing = Pairing(question)
         traffic = _Traffic(question, plan, self._book, self._scratch, self._talks, pairing)
         self._traffic.append(traffic)
         if plan is None:
@@ -384,6 +387,8 @@ def _ports_of_plan(plan: Plan | None) -> NDArray[np.bool_]:
 
 
 def _key(plan: Plan, book: AddressBook) -> CookieKey:
+    from scanner.core.stragglers import MOST_PASSES  # noqa: PLC0415 - for those who have a plan
+
     hosts = plan.hosts(plan.sources)
     if hosts.ipv6.size > _MOST_SOURCES:
         msg = f"a plan names {hosts.ipv6.size} sources, more than {_MOST_SOURCES}; it is damaged"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import gc
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from scanner.cli.parser import lab_parser, parse
@@ -13,6 +16,8 @@ from scanner.model import GhostportError
 
 INCOMPLETE = 4
 INTERRUPTED = 130
+
+Command = Callable[[], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _prepare_outputs()
     try:
-        code = _run(words)
+        command = _command(words) if argv is not None else _kept(lambda: _command(words))
+        code = command()
         sys.stdout.flush()
     except GhostportError as error:
         return _say(str(error), error.exit_code)
@@ -70,7 +76,18 @@ def _let_go_of_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(words: list[str]) -> int:
+def _kept(imports: Callable[[], Command]) -> Command:
+    """What is imported is there until the end: nobody need look for garbage in it, meanwhile or then."""
+    gc.disable()
+    try:
+        command = imports()
+        gc.freeze()
+    finally:
+        gc.enable()
+    return command
+
+
+def _command(words: list[str]) -> Command:
     """Each command is imported when it is known to be the one, so that `--help` waits for none."""
     if words[:1] == ["lab"]:
         from scanner.lab.command import add_actions  # noqa: PLC0415
@@ -78,17 +95,17 @@ def _run(words: list[str]) -> int:
         lab = lab_parser()
         add_actions(lab)
         arguments = lab.parse_args(words[1:])
-        code: int = arguments.run(arguments)
-        return code
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        return partial(run, arguments)
     arguments = parse(words)
     if arguments.command == "sweep":
         from scanner.cli.sweep import run_sweep  # noqa: PLC0415
 
-        return run_sweep(arguments)
+        return partial(run_sweep, arguments)
     if arguments.command == "plugins":
         from scanner.cli.plugins import run_plugins  # noqa: PLC0415
 
-        return run_plugins(arguments)
+        return partial(run_plugins, arguments)
     from scanner.cli.read import run_read  # noqa: PLC0415
 
-    return run_read(arguments)
+    return partial(run_read, arguments)

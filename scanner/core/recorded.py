@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core import cookie
 from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.flowtable import (
@@ -38,7 +37,6 @@ from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, rea
 from scanner.core.runs import Runs, Scratch, cuts, one_ahead
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
-from scanner.core.transport import echoes, flows_of
 from scanner.model import Protocol, Reason
 
 Numbers = NDArray[np.uint32]
@@ -64,6 +62,9 @@ class CookieKey:
 
     def ours(self, probes: Probes) -> NDArray[np.bool_]:
         """Which probes are the sweep's own."""
+        from scanner.core import cookie  # noqa: PLC0415 - for those who have a key
+        from scanner.core.transport import flows_of  # noqa: PLC0415
+
         ours = self.sources.contains(probes.prober)
         for source in distinct(probes.prober[ours]).tolist():
             for protocol in distinct(probes.protocol).tolist():
@@ -101,6 +102,8 @@ def bearing(question: Question, rules: Rules, decoded: Decoded) -> tuple[Probes,
     claims = rules.claims(decoded)
     claims = claims.where(question.ports[claims.target_port])
     if question.key is not None:
+        from scanner.core.transport import echoes  # noqa: PLC0415 - for those who have a key
+
         probes = probes.where(question.key.ours(probes))
         claims = claims.where(~echoes(claims))
     else:
