@@ -51,9 +51,6 @@ _LEAST_PLAIN[UDP] = headers.IPV4_BYTES + headers.UDP_BYTES
 _WORTHWHILE = 8
 """One frame in so many must be of other ports for a closer look to pay."""
 
-_AT_A_LOOK = 1 << 14
-"""Frames whose headers a processor's cache holds."""
-
 _HEARD_BITS = 22
 _SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
@@ -126,18 +123,6 @@ class Dissector:
 
         Most of a large capture is of that sort; None where few are.
         """
-        telling = np.ones(len(starts), dtype=np.bool_)
-        for begin in range(0, len(starts), _AT_A_LOOK):
-            some = slice(begin, begin + _AT_A_LOOK)
-            dull = self._dull_among(buffer, starts[some], lengths[some])
-            if dull is None:
-                return None
-            telling[some] = ~dull
-        return np.flatnonzero(telling)
-
-    def _dull_among(
-        self, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> NDArray[np.bool_] | None:
         head = columns(gather(buffer, starts, _PLAIN.itemsize), _PLAIN)
         dull = self._dull[head["from_port"].astype(np.uint16)]
         dull &= self._dull[head["to_port"].astype(np.uint16)]
@@ -151,7 +136,7 @@ class Dissector:
         dull &= lengths >= least + np.int64(_ETHERNET_BYTES)
         dull &= least != 0xFFFF
         self._heard[_slots(head["destination"][dull].astype(np.uint64))] = True
-        return dull
+        return np.flatnonzero(~dull)
 
     def finish(self) -> list[Decoded]:
         """What fragments are left, as far as they go."""
