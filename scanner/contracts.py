@@ -292,12 +292,15 @@ class Identifier:
     identify: is handed a connection of its own and says what is there, None where it does not know. It
         may take as long as the connection does; whoever takes longer is not waited for, nor asked again.
     ports: asked about these alone, before all that have none; without any, asked about every port.
+    recognise: is handed what the client and the service of a recorded connection said first, up to 64 bytes
+        each, and says what is there, as far as that tells; None: it knows no recordings.
     """
 
     name: str
     summary: str
     identify: Callable[[Conversation], model.Service | None]
     ports: tuple[int, ...] = ()
+    recognise: Callable[[bytes, bytes], model.Service | None] | None = None
 
 
 class Reporter(Protocol):

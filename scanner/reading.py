@@ -68,7 +68,11 @@ class Reading:
 
     def talks(self) -> Iterator[Conversation]:
         """The conversations."""
-        return iter(()) if self.conversations is None else self.conversations.finish(self.names)
+        if self.conversations is None:
+            return iter(())
+        from scanner.recognising import Recogniser  # noqa: PLC0415 - for those who ask
+
+        return self.conversations.finish(self.names, Recogniser().service)
 
 
 def read_capture(

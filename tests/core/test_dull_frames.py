@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -20,7 +22,7 @@ SRC, DST = "192.0.2.1", "198.51.100.2"
 OTHER, ASKED = 443, 401
 
 
-def four(transport: Packet, **header: object) -> Packet:
+def four(transport: Packet, **header: Any) -> Packet:
     return ether(IP(src=SRC, dst=DST, **header) / transport)
 
 

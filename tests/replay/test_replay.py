@@ -96,7 +96,7 @@ def test_asked_about_all_ports_it_says_the_same_of_those_that_were_probed(case):
 def test_frames_left_out_at_one_look_change_nothing(case, others, monkeypatch):
     def read():
         selection = Selection(ports=asked_ports([9] if others else case.ports))
-        reading = read_captures([case.capture_path], selection=selection, warn=ignore, fault=ignore)
+        reading = read_captures([case.capture_path], selection=selection, warn=ignore)
         return list(reading.result), reading.result.forged, reading.frames, reading.unread
 
     monkeypatch.setattr(dissect, "_WORTHWHILE", 1 << 40)
