@@ -1,5 +1,5 @@
 """`python -m scanner` is `ghostport`."""
 
-from scanner.cli import main
+from scanner.cli import command
 
-raise SystemExit(main())
+command()

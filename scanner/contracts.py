@@ -7,7 +7,7 @@ waits are float seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -112,18 +112,40 @@ class WireStatistics:
     """Frames the kernel dropped before we could read them (PACKET_STATISTICS)."""
 
 
-class Wire(Protocol):
-    """One way out, and back in. Closing twice is fine; using it closed raises WireError."""
+Arrival = Callable[[], Sent]
+"""Waits for a batch to have left, for never long, and gives what left of it; raises as `Exit.send`. To be
+called once for each launch."""
 
-    @property
-    def link_type(self) -> int:
-        """LINKTYPE_ value of the frames that `send` reports and `receive` gives."""
+Launch = Callable[[], Arrival]
+"""Begins to send what was staged; raises as `Exit.send`."""
+
+
+class Exit(Protocol):
+    """Where packets leave by, one batch at a time."""
 
     def send(self, batch: Batch) -> Sent:
         """Send as much of the batch as there is room for, at once; never block for long.
 
         Raises WireError where the interface is down or gone.
         """
+
+    def stage(self, batch: Batch) -> Launch:
+        """Make ready to send a batch, which is not needed afterwards, while another may still be leaving.
+
+        It takes the place of one that was staged before, and not launched.
+        """
+
+
+class Wire(Exit, Protocol):
+    """One way out, and back in. Closing twice is fine; using it closed raises WireError."""
+
+    @property
+    def link_type(self) -> int:
+        """LINKTYPE_ value of the frames that `send` reports and `receive` gives."""
+
+    @property
+    def exits(self) -> Sequence[Exit]:
+        """Where batches may leave by at the same time, one by each; the first is that of `send`."""
 
     def receive(self, timeout: float) -> Frames:
         """All frames that have come in; where there are none, wait up to `timeout` seconds.

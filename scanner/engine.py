@@ -5,6 +5,7 @@ It knows lanes, wires and time, all of them arguments; not targets, files or peo
 
 from __future__ import annotations
 
+import contextlib
 import select
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import ETHERTYPE_IPV4, Batch, Clock, Frames, Sent, Wire
+from scanner.contracts import ETHERTYPE_IPV4, Arrival, Batch, Clock, Exit, Frames, Launch, Sent, Wire
 from scanner.core.book import AddressBook
 from scanner.core.decode import decode_untrusted
 from scanner.core.lane import Lane
@@ -23,13 +24,16 @@ from scanner.core.ordering import distinct
 from scanner.core.pacing import TokenBucket
 from scanner.core.rate import JUDGED_TRIES, Counters, RateController
 from scanner.core.rules import ReplyRules, Rules
-from scanner.core.schedule import Selection
-from scanner.courier import WORTH_A_THREAD, Courier
+from scanner.core.schedule import Schedule, Selection
+from scanner.core.stragglers import StragglerSchedule
 from scanner.gate import Gate
-from scanner.model import Protocol
+from scanner.model import Protocol, WireError
 
-BATCH = 4096
-"""Most packets handed to a wire at once."""
+BATCH = 16_384
+"""Most packets handed to an exit at once. More would leave no faster, and be heard of later."""
+
+_FEW = 512
+"""Packets that have left before it is worth doing something else meanwhile."""
 
 _LONGEST_WAIT = 0.1
 """Seconds until the loop looks up again, for an interrupt or a sign of progress."""
@@ -74,13 +78,37 @@ Came = tuple[Wire, Frames]
 """Frames that came in, and where."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """Tasks that can be asked now, as packets."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Way:
+    """One way through the tasks of a flight, which leave by an exit of its own."""
 
     flight: Flight
+    number: int
+
+    @property
+    def schedule(self) -> Schedule | StragglerSchedule:
+        return self.flight.lane.schedule.ways[self.number]
+
+    @property
+    def exit(self) -> Exit:
+        return self.flight.wire.exits[self.number]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Tasks that can be asked now, staged as packets."""
+
+    way: _Way
     selection: Selection
-    batch: Batch
+    launch: Launch
+
+
+@dataclass(frozen=True, slots=True)
+class _Flying:
+    """Packets on their way out."""
+
+    ready: _Ready
+    arrival: Arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +119,14 @@ class _Left:
     sent: Sent
 
 
-Recorder = Callable[[Wire, Sent | None, Frames | None, NDArray[np.int64]], None]
-"""Takes a wire, a batch that left over it, frames that came in, and which of them are replies."""
+Recorder = Callable[[Wire, Sequence[Sent], Frames | None, NDArray[np.int64]], None]
+"""Takes a wire, batches that left over it, frames that came in, and which of them are replies."""
 
 
 class Engine:
     """Runs flights until they are finished."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is there, each by its name
         self,
         *,
         gate: Gate,
@@ -109,12 +137,13 @@ class Engine:
         stopped: Callable[[], bool] = lambda: False,
         book: AddressBook | None = None,
         rules: Mapping[Protocol, ReplyRules] | None = None,
+        batch: int = BATCH,
     ) -> None:
         """Ready to run; what is not there is not done.
 
         rate: sets that of the bucket. record: where evidence goes. book: where IPv6 addresses have their
         numbers, None where none is asked. stopped: asked in every turn; True ends the run early.
-        rules: of probes that have some of their own.
+        rules: of probes that have some of their own. batch: most packets handed to an exit at once.
         """
         self._gate = gate
         self._clock = clock
@@ -124,12 +153,18 @@ class Engine:
         self._stopped = stopped
         self._book = book
         self._rules = Rules(rules)
-        self._prepared: _Ready | None = None
-        self._turn = 0
+        self._batch = batch
+        self._turns: Counter[int] = Counter()
+        self._prepared: dict[int, _Ready] = {}
+        self._flying: dict[int, _Flying] = {}
         self.traffic = Traffic()
 
     def run(self, flights: Sequence[Flight]) -> Iterator[Heard | None]:
         """Run flights to their end, or until stopped.
+
+        One batch a turn leaves by each exit, the lanes in turns: none starves, and replies are heard in
+        between. What comes in while batches leave may answer them, so it is heard in the next turn, when they
+        are booked as sent; and while the next ones leave.
 
         Yields:
             What was heard, as it comes; None after each turn, so that a caller can look at counters.
@@ -138,61 +173,73 @@ class Engine:
             WireError: a wire failed. What was heard before stands.
             ScopeRefused: the gate stopped a packet; it is a fault in this package that it came so far.
         """
-        courier = Courier(self._gate)
-        try:
-            yield from self._turns(flights, courier)
-        finally:
-            courier.close()
-
-    def _turns(self, flights: Sequence[Flight], courier: Courier) -> Iterator[Heard | None]:
-        """One send a turn, the lanes in turns: none starves, and replies are heard in between.
-
-        What comes in while a batch leaves may answer it, so it is heard in the next turn, when the batch is
-        booked as sent; and while the next one leaves.
-        """
         wires = list({id(flight.wire): flight.wire for flight in flights}.values())
-        self._turn = 0
+        exits = [way_out for wire in wires for way_out in wire.exits]
+        ways = [_Way(flight, k) for flight in flights for k in range(len(flight.lane.schedule.ways))]
+        self._turns.clear()
+        self._prepared.clear()
         came: list[Came] = []
-        left: _Left | None = None
+        left: list[_Left] = []
         try:
             while not self._stopped():
-                running = [
-                    flight for flight in flights if not flight.lane.schedule.finished(self._clock.steady())
-                ]
+                running = [way for way in ways if not way.schedule.finished(self._clock.steady())]
                 if not running:
                     break
-                ready = self._next(running)
-                if ready is not None and len(ready.batch) < WORTH_A_THREAD and _any(came):
-                    # A few stragglers leave at once; what came in is heard while a full batch does.
-                    few = self._booked(ready, courier.take(ready.flight.wire, ready.batch)())
-                    self._record_sent(few)
-                    ready = self._next(running) if len(few.sent.times) else None
-                refused = left is not None and not len(left.sent.times)
-                if (ready is None or refused) and not _any(came):
-                    came = _receive(wires, _REFUSED_WAIT if refused else self._wait(running))
-                arrived = None if ready is None else courier.take(ready.flight.wire, ready.batch)
-                try:
-                    heard = self._hear(flights, came, left)
-                    came, left = [], None
-                    if ready is not None:
-                        self._prepare(ready)
-                        came = _receive(wires, 0.0)
-                finally:
-                    if ready is not None and arrived is not None:
-                        left = self._booked(ready, arrived())
+                refused = [self._turn(way_out, running, left) for way_out in exits]
+                if not self._flying and not _any(came):
+                    came = _receive(wires, _REFUSED_WAIT if any(refused) else self._wait(running))
+                heard = self._hear(flights, came, left)
+                came = []
+                if self._flying:
+                    for each in self._flying.values():
+                        self._prepare(each.ready, running)
+                    came = _receive(wires, 0.0)
                 yield from heard
                 self._adapt(flights, wires)
                 yield None
-            heard = self._hear(flights, came, left)
-            left = None
-            yield from heard
+            for key in [*self._flying]:
+                self._land(key, left)
+            yield from self._hear(flights, came, left)
+        except WireError:
+            self._land_all(left)
+            yield from self._hear(flights, came, left)
+            raise
         finally:
-            if left is not None:
-                self._record_sent(left)
+            self._land_all(left)
+            if self._record is not None:
+                for gone in left:
+                    self._record(gone.wire, [gone.sent], None, np.empty(0, dtype=np.int64))
 
-    def _record_sent(self, left: _Left) -> None:
-        if self._record is not None:
-            self._record(left.wire, left.sent, None, np.empty(0, dtype=np.int64))
+    def _turn(self, way_out: Exit, running: Sequence[_Way], left: list[_Left]) -> bool:
+        """Wait for what leaves by an exit, and launch what may leave next. Whether nothing was let out."""
+        key = id(way_out)
+        if key in self._flying and not self._land(key, left):
+            return True
+        ready = self._next(way_out, running)
+        if ready is not None and len(ready.selection) < _FEW:
+            # A few stragglers leave at once; what came in is heard while a full batch does.
+            self._launch(ready)
+            if not self._land(key, left):
+                return True
+            ready = self._next(way_out, running)
+        if ready is not None:
+            self._launch(ready)
+        return False
+
+    def _launch(self, ready: _Ready) -> None:
+        self._flying[id(ready.way.exit)] = _Flying(ready, ready.launch())
+
+    def _land(self, key: int, left: list[_Left]) -> int:
+        """Wait until what leaves by an exit has left, and take note of it in `left`. How many that is."""
+        flying = self._flying.pop(key)
+        left.append(self._booked(flying.ready, flying.arrival()))
+        return len(left[-1].sent.times)
+
+    def _land_all(self, left: list[_Left]) -> None:
+        """Whatever ended the run, wait until all has left, and take note of it."""
+        for key in [*self._flying]:
+            with contextlib.suppress(WireError):
+                self._land(key, left)
 
     def _adapt(self, flights: Sequence[Flight], wires: Sequence[Wire]) -> None:
         """Let the rate follow what gets through."""
@@ -212,68 +259,87 @@ class Engine:
         self._rate.look(now, self._clock.wall(), counters, asked_again)
         self._bucket.change(self._rate.rate, now)
 
-    def _next(self, running: Sequence[Flight]) -> _Ready | None:
-        """What may be sent now, by the next lane that has something."""
-        for step in range(len(running)):
-            ready = self._ready(running[(self._turn + step) % len(running)])
+    def _next(self, way_out: Exit, running: Sequence[_Way]) -> _Ready | None:
+        """What may be sent by an exit now, on the next way that has something."""
+        flying = sum(len(each.ready.selection) for each in self._flying.values())
+        room = min(self._batch, self._bucket.available(self._clock.steady()) - flying)
+        ways = [way for way in running if way.exit is way_out]
+        for step in range(len(ways)):
+            turn = self._turns[id(way_out)] + step
+            ready = self._ready(ways[turn % len(ways)], room)
             if ready is not None:
-                self._turn += step + 1
+                self._turns[id(way_out)] = turn + 1
                 return ready
         return None
 
-    def _ready(self, flight: Flight) -> _Ready | None:
-        """What a lane may send now; None where that is nothing."""
-        limit = min(BATCH, self._bucket.available(self._clock.steady()))
-        selection = flight.lane.schedule.take(limit, self._clock.steady())
+    def _ready(self, way: _Way, limit: int) -> _Ready | None:
+        """What may be sent on a way now; None where that is nothing."""
+        # Where nothing holds packets back, a few stragglers a turn would cost as much as a full batch.
+        selection = way.schedule.take(limit, self._clock.steady(), first=self._bucket.unlimited)
         if selection is None:
             return None
-        prepared = self._prepared
+        # What is staged now takes its place.
+        prepared = self._prepared.pop(id(way.exit), None)
         if (
             prepared is not None
-            and prepared.flight is flight
+            and prepared.way is way
             and prepared.selection.attempt == selection.attempt
+            and np.array_equal(prepared.selection.tasks, selection.tasks)
         ):
-            self._prepared = None
-            if np.array_equal(prepared.selection.tasks, selection.tasks):
-                return prepared
-        return _stamped(flight, selection)
+            return prepared
+        return self._stamped(way, selection)
 
-    def _prepare(self, leaving: _Ready) -> None:
-        """Stamp what will probably be sent next, while something else leaves.
+    def _prepare(self, leaving: _Ready, running: Sequence[_Way]) -> None:
+        """Stage what will probably be sent next by an exit, while something else leaves.
 
-        Only in the first round: there, nobody can have answered yet who is about to be asked.
+        Only of first rounds: there, nobody can have answered yet who is about to be asked.
         """
         gone = leaving.selection
-        if len(gone) < BATCH or gone.attempt:
+        if len(gone) < self._batch:
             return
-        more = leaving.flight.lane.schedule.behind(gone, BATCH)
-        if more is not None:
-            self._prepared = _stamped(leaving.flight, more)
+        key = id(leaving.way.exit)
+        ways = [way for way in running if way.exit is leaving.way.exit]
+        for step in range(len(ways)):
+            way = ways[(self._turns[key] + step) % len(ways)]
+            more = way.schedule.upcoming(self._batch, gone if way is leaving.way else None)
+            if more is not None:
+                self._prepared[key] = self._stamped(way, more)
+                return
+
+    def _stamped(self, way: _Way, selection: Selection) -> _Ready:
+        flight, lane = way.flight, way.flight.lane
+        hops = flight.next_hops
+        if hops is not None and hops.ndim > 1:
+            hops = hops[lane.places(selection.tasks)]
+        batch = Batch(lane.stamp(selection), flight.ethertype, hops, flight.zone)
+        return _Ready(way, selection, self._gate.stage(way.exit, batch))
 
     def _booked(self, ready: _Ready, sent: Sent) -> _Left:
         """Take note of what left."""
         count = len(sent.times)
-        ready.flight.lane.schedule.sent(ready.selection, sent.times, self._clock.steady())
+        ready.way.schedule.sent(ready.selection, sent.times, self._clock.steady())
         self._bucket.take(count)
         self.traffic.probes += count
         if self._rate is not None:
             self._rate.sent(count, len(ready.selection) - count)
         # Recorded while the next batch is framed, in the same memory.
         frames = sent.frames if self._record is None else sent.frames.copy()
-        return _Left(ready.flight.wire, Sent(frames, sent.times))
+        return _Left(ready.way.flight.wire, Sent(frames, sent.times))
 
-    def _wait(self, running: Sequence[Flight]) -> float:
+    def _wait(self, running: Sequence[_Way]) -> float:
         """Seconds until a lane wants to be asked again."""
         now = self._clock.steady()
-        due = min(flight.lane.schedule.due(now) for flight in running)
+        due = min(way.schedule.due(now) for way in running)
         if due <= now:
             due = self._bucket.due(now)
         return min(max(0.0, due - now), _LONGEST_WAIT)
 
-    def _hear(self, flights: Sequence[Flight], came: Sequence[Came], left: _Left | None) -> list[Heard]:
-        """Let lanes hear what came in on their wires, and record it before anybody acts on it."""
+    def _hear(self, flights: Sequence[Flight], came: Sequence[Came], left: list[_Left]) -> list[Heard]:
+        """Let lanes hear what came in on their wires, and record it before anybody acts on it.
+
+        What left by these wires is recorded with it, and taken out of `left`.
+        """
         heard: list[Heard] = []
-        unrecorded = left
         for wire, frames in came:
             replies: NDArray[np.int64] = np.empty(0, dtype=np.int64)
             if len(frames):
@@ -298,21 +364,11 @@ class Engine:
                         if len(changed.task):
                             heard.append(Heard(flight.lane, changed))
                 replies = np.concatenate(named)
-            sent = None
-            if unrecorded is not None and unrecorded.wire is wire:
-                sent, unrecorded = unrecorded.sent, None
-            if self._record is not None and (sent is not None or len(replies)):
+            sent = [each.sent for each in left if each.wire is wire]
+            left[:] = [each for each in left if each.wire is not wire]
+            if self._record is not None and (sent or len(replies)):
                 self._record(wire, sent, frames, distinct(replies))
         return heard
-
-
-def _stamped(flight: Flight, selection: Selection) -> _Ready:
-    lane = flight.lane
-    hops = flight.next_hops
-    if hops is not None and hops.ndim > 1:
-        hops = hops[lane.places(selection.tasks)]
-    # A copy, as the lane stamps its next batch while this one leaves.
-    return _Ready(flight, selection, Batch(lane.stamp(selection).copy(), flight.ethertype, hops, flight.zone))
 
 
 def _any(came: Sequence[Came]) -> bool:

@@ -188,6 +188,7 @@ def port_flights(
             neighbours=manned.neighbours,
             witness=Witness(rate, words if protocol is Protocol.UDP else None),
             hosts=hosts,
+            ways=len(wire.exits),
         )
         yield on_way(lane, path, manned, wire)
 

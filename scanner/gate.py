@@ -15,10 +15,11 @@ from scanner.contracts import (
     ETHERTYPE_IPV6,
     Batch,
     Conversation,
+    Exit,
     Hop,
+    Launch,
     Network,
     Sent,
-    Wire,
 )
 from scanner.core.addresses import AddressSet
 from scanner.core.hosts import Hosts
@@ -59,21 +60,24 @@ class Gate:
         self._next_hops = next_hops
         self._all_nodes = all_nodes
 
-    def send(self, wire: Wire, batch: Batch) -> Sent:
+    def send(self, way_out: Exit, batch: Batch) -> Sent:
         """Send a batch, all of it or nothing of it permitted.
 
         Raises:
             ScopeRefused: a packet is addressed to where nothing may go. Nothing has left.
-            WireError: as `Wire.send`.
+            WireError: as `Exit.send`.
         """
-        refused = (
-            self._refused_ipv6(batch) if batch.ethertype == ETHERTYPE_IPV6 else self._refused_ipv4(batch)
-        )
-        if refused:
-            self._scope.check(refused)
-            msg = "outside the scope: a packet was stopped at the gate"
-            raise ScopeRefused(msg)
-        return wire.send(batch)
+        self._check(batch)
+        return way_out.send(batch)
+
+    def stage(self, way_out: Exit, batch: Batch) -> Launch:
+        """Stage a batch, all of it or nothing of it permitted; as `Exit.stage`.
+
+        Raises:
+            ScopeRefused: a packet is addressed to where nothing may go. Nothing can be launched.
+        """
+        self._check(batch)
+        return way_out.stage(batch)
 
     def connect(self, network: Network, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
         """Connect to a permitted address.
@@ -85,7 +89,16 @@ class Gate:
         self._scope.check(parse_targets([address], network.zone))
         return network.connect(hop, address, port, seconds)
 
-    def _refused_ipv4(self, batch: Batch) -> Hosts:
+    def _check(self, batch: Batch) -> None:
+        refused = (
+            self._refused_ipv6(batch) if batch.ethertype == ETHERTYPE_IPV6 else self._refused_ipv4(batch)
+        )
+        if refused is not None:
+            self._scope.check(refused)
+            msg = "outside the scope: a packet was stopped at the gate"
+            raise ScopeRefused(msg)
+
+    def _refused_ipv4(self, batch: Batch) -> Hosts | None:
         packets = batch.packets
         if batch.ethertype == ETHERTYPE_ARP:
             destinations = _address(batch, _ARP_TARGET)
@@ -99,9 +112,9 @@ class Gate:
                 msg = "outside the scope: IPv4 options may route a packet to other addresses than it names"
                 raise ScopeRefused(msg)
             permitted = self._scope.permits(destinations)
-        return Hosts() if permitted.all() else Hosts(AddressSet.from_addresses(destinations[~permitted]))
+        return None if permitted.all() else Hosts(AddressSet.from_addresses(destinations[~permitted]))
 
-    def _refused_ipv6(self, batch: Batch) -> Hosts:
+    def _refused_ipv6(self, batch: Batch) -> Hosts | None:
         high, low = _halves(batch, _IPV6_DESTINATION)
         if (batch.packets[:, 0] >> 4 != _IPV6).any():
             raise _unread(batch)
@@ -120,9 +133,7 @@ class Gate:
             group_high, group_low = solicited_node(asked_low)
             permitted = asked & (high == group_high) & (low == group_low)
             high, low = asked_high, asked_low
-        return (
-            Hosts() if permitted.all() else Hosts(ipv6=Ipv6Set.from_halves(high[~permitted], low[~permitted]))
-        )
+        return None if permitted.all() else Hosts(ipv6=Ipv6Set.from_halves(high[~permitted], low[~permitted]))
 
 
 def _is_all(batch: Batch, kind: int) -> bool:

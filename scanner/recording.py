@@ -5,7 +5,7 @@ A full disk ends the record, not the sweep: what is on disk stays readable, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 
@@ -61,7 +61,9 @@ class Recording:
         self._evidence = Evidence(path, interfaces)
         self.error: CaptureError | None = None
 
-    def write(self, wire: Wire, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
+    def write(
+        self, wire: Wire, sent: Sequence[Sent], frames: Frames | None, replies: NDArray[np.int64]
+    ) -> None:
         """Append probes that left over a wire, and the replies among frames that came in."""
         if self.error is None:
             try:

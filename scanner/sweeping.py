@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import inf
@@ -391,7 +391,9 @@ class Sweep:
         if recording is None or sinks is None:
             return sinks.write if sinks else recording.write if recording else None
 
-        def record(wire: Wire, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
+        def record(
+            wire: Wire, sent: Sequence[Sent], frames: Frames | None, replies: NDArray[np.int64]
+        ) -> None:
             recording.write(wire, sent, frames, replies)
             sinks.write(wire, sent, frames, replies)
 

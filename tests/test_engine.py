@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -154,9 +154,10 @@ def test_on_each_link_address_the_frame_goes_to_its_own_hardware_address():
     asked = flight(wire, "10.0.0.0/28")
     seen: dict[bytes, bytes] = {}
 
-    def record(_wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
-        for frame in [] if sent is None else sent.frames:
-            seen[frame[30:34].tobytes()] = frame[:6].tobytes()
+    def record(_wire: Wire, sent: Sequence[Sent], frames: Frames, replies: NDArray[np.int64]) -> None:
+        for each in sent:
+            for frame in each.frames:
+                seen[frame[30:34].tobytes()] = frame[:6].tobytes()
 
     list(engine(place, record=record).run([Flight(asked.lane, wire, next_hops=hops)]))
 
@@ -170,9 +171,9 @@ class Ledger:
         self.sent: list[tuple[int, bytes]] = []
         self.replies: list[tuple[int, bytes]] = []
 
-    def __call__(self, _wire: Wire, sent: Sent | None, frames: Frames, replies: NDArray[np.int64]) -> None:
-        if sent is not None:
-            self.sent += zip(sent.times.tolist(), (row.tobytes() for row in sent.frames), strict=True)
+    def __call__(self, _wire: Wire, sent: Sequence[Sent], frames: Frames, replies: NDArray[np.int64]) -> None:
+        for each in sent:
+            self.sent += zip(each.times.tolist(), (row.tobytes() for row in each.frames), strict=True)
         for row in replies.tolist():
             start = int(frames.starts[row])
             frame = frames.buffer[start : start + int(frames.lengths[row])]
@@ -203,7 +204,7 @@ def test_frames_of_nobody_we_asked_are_not_recorded():
     kept = Ledger()
     # Replies to somebody else's probes are on their way when the engine begins.
     gate = Gate(Scope.private(), Hosts())
-    selection = stranger.lane.schedule.take(16, 0.0)
+    selection = stranger.lane.schedule.ways[0].take(16, 0.0)
     assert selection is not None
     gate.send(wire, Batch(stranger.lane.stamp(selection), next_hops=HOP))
     running = engine(place, record=kept)
@@ -230,7 +231,7 @@ def test_replies_on_the_wrong_wire_count_for_nothing():
     place = network()
     asking, listening = wire_of(place), wire_of(place)
     asked = flight(asking, "10.0.0.0/28")
-    for batch in (asked.lane.schedule.take(16, 0.0),):
+    for batch in (asked.lane.schedule.ways[0].take(16, 0.0),):
         assert batch is not None
         listening.send(Batch(asked.lane.stamp(batch), next_hops=HOP))
     idle = flight(listening, "10.0.1.0/30")

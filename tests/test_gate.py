@@ -24,6 +24,7 @@ from scanner.contracts import (
     Batch,
     Frames,
     Hop,
+    Launch,
     Sent,
     WireStatistics,
 )
@@ -53,6 +54,9 @@ class FakeWire:
     def send(self, batch: Batch) -> Sent:
         self.batches.append(batch)
         return Sent(batch.packets, np.arange(len(batch), dtype=np.int64))
+
+    def stage(self, batch: Batch) -> Launch:
+        return lambda: lambda: self.send(batch)
 
     def receive(self, timeout: float) -> Frames:
         raise NotImplementedError
@@ -230,6 +234,7 @@ def test_connections_elsewhere_are_not(target: str) -> None:
 # --- nothing gets round it ----------------------------------------------------------------------
 
 SENDING = {
+    "stage",
     "send",
     "sendall",
     "sendmsg",
@@ -248,7 +253,7 @@ SENDING = {
 }
 """How packets leave a socket, a wire, or Scapy."""
 
-ASKING = {"send", "connect"}
+ASKING = {"stage", "send", "connect"}
 """What a gate has of these."""
 
 GATES = {"gate", "_gate"}
@@ -295,7 +300,11 @@ def test_nothing_else_sends() -> None:
 
 @pytest.mark.parametrize(
     ("name", "last"),
-    [("send", "return wire.send(batch)"), ("connect", "return network.connect(hop, address, port, seconds)")],
+    [
+        ("send", "return way_out.send(batch)"),
+        ("stage", "return way_out.stage(batch)"),
+        ("connect", "return network.connect(hop, address, port, seconds)"),
+    ],
 )
 def test_the_gate_sends_once_and_after_it_asked(name: str, last: str) -> None:
     source = (Path(scanner.__file__).parent / "gate.py").read_text(encoding="utf-8")
@@ -316,6 +325,7 @@ def test_the_gate_sends_once_and_after_it_asked(name: str, last: str) -> None:
     "source",
     [
         "wire.send(batch)",
+        "way.exit.stage(batch)()",
         "self.wire.send(batch)",
         "flight.wire.send(batch)",
         "leave = wire.send",
@@ -339,6 +349,7 @@ def test_the_search_finds_what_it_looks_for(source: str) -> None:
     "source",
     [
         "gate.send(wire, batch)",
+        "gate.stage(way.exit, batch)()",
         "gate.connect(network, hop, address, port, 1.0)",
         "self._gate.send(wire, batch)",
         "self._send(flight)",

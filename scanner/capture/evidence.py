@@ -74,7 +74,7 @@ class Evidence:
 
     def write(
         self,
-        sent: Sent | None = None,
+        sent: Sequence[Sent] = (),
         received: Frames | None = None,
         selection: NDArray[np.int64] | None = None,
         interface: int = 0,
@@ -82,7 +82,7 @@ class Evidence:
         """Append probes and received frames, merged by time.
 
         Args:
-            sent: what the wire accepted.
+            sent: batches that the wire accepted.
             received: what it gave.
             selection: `(K,)` int64, which of those frames to keep; None for all.
             interface: which one they were on.
@@ -90,9 +90,7 @@ class Evidence:
         Raises:
             CaptureError: now or in an earlier call there was no room; the file ends at a whole record.
         """
-        groups: list[Sent | Received] = []
-        if sent is not None:
-            groups.append(sent)
+        groups: list[Sent | Received] = [*sent]
         if received is not None:
             groups.append(Received(received, selection))
         self._writer.write(groups, interface if self._tells_interfaces else 0)

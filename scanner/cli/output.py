@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from scanner.cli.behind import WriteBehind
 from scanner.contracts import Format, Reporter
 from scanner.model import GhostportError, Reason, State, UsageError, Verdict
 from scanner.plugins import builtin
@@ -211,7 +212,7 @@ class _Target:
                 if path.exists():
                     path.open("ab").close()  # raises where it may not be written; changes nothing
                 self._draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
-                self.stream = self._draft.open("xb")
+                self.stream = cast("IO[bytes]", WriteBehind(self._draft.open("xb")))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             msg = f"{name}: cannot be written: {reason}; name another file with -o"

@@ -187,6 +187,12 @@ class AddressSet:
 
     def _locate(self, addresses: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The last range that starts at or before each address, and whether it reaches it."""
+        if len(addresses):
+            # Mostly one range has them all.
+            lowest, highest = addresses.min(), addresses.max()
+            only = int(np.searchsorted(self.starts, lowest, side="right")) - 1
+            if only >= 0 and highest <= self.ends[only]:
+                return np.full(len(addresses), only), np.ones(len(addresses), dtype=np.bool_)
         held_by = np.searchsorted(self.starts, addresses, side="right") - 1
         # Before the first range held_by is -1, which as an index means the last one: hence both tests.
         held = (addresses <= self.ends[held_by]) & (held_by >= 0)

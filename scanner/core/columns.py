@@ -47,6 +47,11 @@ def columns(rows: NDArray[np.uint8], layout: np.dtype[np.void]) -> NDArray[np.vo
 Rows = NDArray[np.int64] | NDArray[np.bool_] | slice
 
 
+def chosen(rows: NDArray[np.int64], count: int) -> NDArray[np.int64] | slice:
+    """Rows, each once and in growing order, of `count`: an index that copies nothing where they are all."""
+    return slice(None) if len(rows) == count else rows
+
+
 class Columns:
     """Base of dataclasses with slots whose fields are arrays of one length, an element a row of a table.
 
@@ -66,6 +71,10 @@ class Columns:
     def where(self, mask: NDArray[np.bool_]) -> Self:
         """The rows that a mask chooses; not copied where that is all of them."""
         return self if mask.all() else self.take(mask)
+
+    def only(self, rows: NDArray[np.int64]) -> Self:
+        """Some of the rows, each once and in growing order; not copied where that is all of them."""
+        return self.take(rows) if len(rows) < len(self) else self
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:

@@ -63,7 +63,7 @@ def flows(
         key: 16 bytes.
         source: the prober's IPv4 address as a number.
         destinations: `(N,)` targets.
-        ports: `(N,)` probed ports.
+        ports: `(N,)` probed ports, or `(1,)` where it is the same of all.
         protocol: IP protocol number (6 TCP, 17 UDP).
     """
     word = destinations.astype(np.uint64)
@@ -99,7 +99,7 @@ def _parted(mixed: NDArray[np.uint64]) -> Flows:
 
 
 def source_ports(offset: NDArray[np.uint16], ports: NDArray[np.uint16], attempt: int) -> NDArray[np.uint16]:
-    """The source port of one try (0 is the first) towards each target."""
+    """The source port of one try (0 is the first) towards each target; `ports` as in `flows`."""
     moved = (offset.astype(np.int32) + attempt) & (PORT_SPAN - 1)
     return (moved + _base(ports)).astype(np.uint16)
 
@@ -115,7 +115,7 @@ def attempts(
 ) -> NDArray[np.int32]:
     """Which try each source port belongs to: `(N,)` int32 below PORT_SPAN, or -1 for none.
 
-    Whether that many tries were sent is for the caller to know.
+    Whether that many tries were sent is for the caller to know. `ports` as in `flows`.
     """
     distance = source_port.astype(np.int32) - _base(ports)
     found: NDArray[np.int32] = (distance - offset.astype(np.int32)) & (PORT_SPAN - 1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scanner.core import headers, ip
 from scanner.core.book import AddressBook
-from scanner.core.columns import columns, gather
+from scanner.core.columns import chosen, columns, gather
 from scanner.core.ipv6 import high_in_zone
 from scanner.core.link import ARP, IPV4, IPV6, network_layer
 from scanner.core.packets import (
@@ -215,19 +215,20 @@ class Decoder:
     def _ip(
         self, layer: Layer, packets: ip.Packets, rows: Rows, identification: NDArray[np.uint32] | None = None
     ) -> Datagrams:
-        frame = layer.frame[rows]
-        source, destination = packets.ends(rows, self.book, self.zone)
+        some = chosen(rows, len(packets.at))
+        frame = layer.frame[some]
+        source, destination = packets.ends(some, self.book, self.zone)
         if layer.tunnel is None:
-            tunnel = np.full(len(rows), NO_TUNNEL, dtype=np.uint32)
+            tunnel = np.full(len(frame), NO_TUNNEL, dtype=np.uint32)
         else:
-            tunnel = self.tunnels.numbers(layer.tunnel[rows])
+            tunnel = self.tunnels.numbers(layer.tunnel[some])
         return Datagrams(
             frame=frame if self.numbers is None else self.numbers[frame],
-            version=np.full(len(rows), layer.version, dtype=np.uint8),
+            version=np.full(len(frame), layer.version, dtype=np.uint8),
             source=source,
             destination=destination,
-            ttl=packets.ttl(rows),
-            identification=packets.identification(rows) if identification is None else identification,
+            ttl=packets.ttl(some),
+            identification=packets.identification(some) if identification is None else identification,
             tunnel=tunnel,
             times=self.times[frame],
         )
@@ -251,6 +252,7 @@ class Decoder:
             self.count("malformed TCP header", ~sound)
             rows, at, header = rows[sound], at[sound], header[sound]
         begin = (header["data_offset"] >> 4).astype(np.int64) * 4
+        some = chosen(rows, len(packets.at))
         self._tcp.append(
             Segments(
                 ip=self._ip(layer, packets, rows),
@@ -259,9 +261,9 @@ class Decoder:
                 sequence=header["sequence"].astype(np.uint32),
                 acknowledgement=header["acknowledgement"].astype(np.uint32),
                 flags=header["flags"].copy(),
-                payload=at + np.minimum(begin, packets.captured[rows]),
-                size=np.maximum(packets.size[rows] - begin, 0),
-                captured=np.maximum(packets.captured[rows] - begin, 0),
+                payload=at + np.minimum(begin, packets.captured[some]),
+                size=np.maximum(packets.size[some] - begin, 0),
+                captured=np.maximum(packets.captured[some] - begin, 0),
             )
         )
 

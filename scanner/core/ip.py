@@ -64,7 +64,7 @@ class Packets:
     pieces: Pieces
 
     def ends(
-        self, rows: NDArray[np.int64], book: AddressBook | None, zone: int = 0
+        self, rows: NDArray[np.int64] | slice, book: AddressBook | None, zone: int = 0
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """The numbers of source and destination of some of them, seen on the link of that zone."""
         ends = self.header["ends"][rows]
@@ -79,16 +79,16 @@ class Packets:
             numbers = book.ipv6(high, halves[:, 1]).reshape(-1, 2)
         return np.ascontiguousarray(numbers[:, 0]), np.ascontiguousarray(numbers[:, 1])
 
-    def ttl(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def ttl(self, rows: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """Time to live, or hop limit, of some of them."""
         ttl: NDArray[np.uint8] = self.header["ttl" if self.version == 4 else "hops"][rows]
         return ttl
 
-    def identification(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+    def identification(self, rows: NDArray[np.int64] | slice) -> NDArray[np.uint32]:
         """That of whole IPv4 datagrams; others have none."""
         if self.version == 4:
             return self.header["identification"][rows].astype(np.uint32)
-        return np.zeros(len(rows), dtype=np.uint32)
+        return np.zeros(len(self.at[rows]), dtype=np.uint32)
 
     def words(self, end: int) -> NDArray[np.uint64]:
         """One word for each source (0) or destination (1); that of an IPv4 address is itself."""

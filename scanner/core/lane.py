@@ -15,12 +15,12 @@ from scanner.core.loss import Loss, most_tries
 from scanner.core.neighbourlane import NeighbourLane
 from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, address_borders, mac_numbers
 from scanner.core.packets import ArpPackets
-from scanner.core.permutation import shard_size
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank, reason_code
 from scanner.core.schedule import Schedule, Selection
 from scanner.core.stragglers import Stragglers, StragglerSchedule
 from scanner.core.transport import TransportFlows
+from scanner.core.ways import Ways
 from scanner.core.witness import Witness
 from scanner.model import Reason
 
@@ -41,31 +41,38 @@ class Lane:
         seed: int,
         attempts: int,
         round_trip: RoundTrip,
-        shard: tuple[int, int] = (0, 1),
+        ways: int = 1,
         neighbours: NeighbourLane | None = None,
         witness: Witness | None = None,
         hosts: HostPace | None = None,
     ) -> None:
         """`round_trip`, and what `witness` and `hosts` know, may be shared between lanes over one path.
 
-        `neighbours`: where the addresses, on a link of ours, answered. `attempts` probes a task at most; but
-        where replies get lost, and it is likely that somebody was missed, up to as many retries again.
+        `ways`: how many exits it may leave by; one where `hosts` holds probes back. `neighbours`: where the
+        addresses, on a link of ours, answered. `attempts` probes a task at most; but where replies get lost,
+        and it is likely that somebody was missed, up to as many retries again.
         """
         self.flows = flows
         self._neighbours = neighbours
         self._loss = Loss()
         self._most = most_tries(attempts)
-        self.ledger = Ledger(flows.tasks, shard_size(flows.tasks, *shard))
-        self.schedule: Schedule | StragglerSchedule = Schedule(
-            self.ledger,
-            seed,
-            attempts,
-            round_trip.timeout,
-            shard,
-            self._another,
-            ports=len(flows.ports),
-            hosts=hosts,
-        )
+        self.ledger = Ledger(flows.tasks)
+        ways = ways if hosts is None else 1
+        schedules = [
+            Schedule(
+                self.ledger,
+                seed,
+                attempts,
+                round_trip.timeout,
+                (way, ways),
+                self._another,
+                ports=len(flows.ports),
+                hosts=hosts,
+                patience=round_trip.patience,
+            )
+            for way in range(ways)
+        ]
+        self.schedule: Schedule | Ways | StragglerSchedule = schedules[0] if ways == 1 else Ways(schedules)
         self._witness = witness or Witness()
         self._round_trip = round_trip
         self.replies = 0
@@ -88,21 +95,20 @@ class Lane:
             the replies that changed a verdict.
         """
         matched = self.flows.match(claims, self.ledger.tries)
-        genuine = np.flatnonzero(matched.genuine)
-        mine = claims.take(matched.row[genuine])
-        task = matched.task[genuine]
-        rtt = np.maximum(mine.times - self.schedule.sent_at(task, matched.attempt[genuine]), 0)
+        mine = matched.claims.where(matched.genuine)
+        task, attempt = matched.task[matched.genuine], matched.attempt[matched.genuine]
+        rtt = np.maximum(mine.times - self.schedule.sent_at(task, attempt), 0)
         # Only the target's own first word measures the path: a router may think for seconds before it
         # gives up, and a SYN/ACK is sent again for a minute where our kernel's reset does not reach.
         first = self.ledger.state[task] == Rank.UNANSWERED
         self._round_trip.observe(rtt[(mine.rank >= Rank.CLOSED) & first])
         telling = np.flatnonzero(first)
         telling = telling[self._witness.telling(task[telling] // len(self.flows.ports))]
-        told = task[telling], matched.attempt[genuine][telling]
+        told = task[telling], attempt[telling]
         self._loss.observe(told[1])
         self._witness.tell(self.schedule, *told, mine.rank[telling], self.timeout())
-        self.replies += len(genuine)
-        self.forged += len(matched.row) - len(genuine)
+        self.replies += len(task)
+        self.forged += len(matched.task) - len(task)
         changed = self.ledger.apply(
             Replies(
                 task=task,
@@ -115,7 +121,7 @@ class Lane:
             )
         )
         self.open += int(np.count_nonzero(changed.rank == Rank.OPEN))
-        return claims.frame[matched.row], changed
+        return matched.claims.frame, changed
 
     def timeout(self) -> float:
         """Seconds that a first try is waited for."""
@@ -123,7 +129,7 @@ class Lane:
 
     def follow_up(self, stragglers: Stragglers, number: int) -> None:
         """The rounds are over: go on with the stragglers, among whose lanes this is the one so numbered."""
-        if isinstance(self.schedule, Schedule):
+        if not isinstance(self.schedule, StragglerSchedule):
             self.schedule = StragglerSchedule(self.schedule, self.ledger, stragglers, number)
 
     def _another(self, rounds: int) -> bool:
@@ -132,7 +138,7 @@ class Lane:
     @property
     def answered(self) -> int:
         """Tasks that a reply has decided."""
-        return self.ledger.asked - self.ledger.unanswered
+        return len(self.ledger.state) - self.ledger.unanswered
 
     @property
     def addresses(self) -> AddressSet:
@@ -144,7 +150,7 @@ class Lane:
         return address_borders(self.addresses, len(self.flows.ports), step)
 
     def outcomes(self, first: int, last: int) -> Outcomes:
-        """What came of the addresses from `first` to `last`, both included, so far as this shard asked."""
+        """What came of the addresses from `first` to `last`, both included."""
         ports = len(self.flows.ports)
         begin = self.addresses.below(first) * ports
         end = self.addresses.below(last + 1) * ports

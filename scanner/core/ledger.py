@@ -14,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
+from scanner.core.ordering import consecutive
 from scanner.core.rules import Rank
 
 _RANK_BITS = 3
+
+_RUN = 1 << 17
+"""Replies that are put in order of task together, in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,18 @@ class Ledger:
     """State of tasks 0 … n−1 (a task is one address and port of a lane).
 
     state: `(n,)` uint8 of `Rank`. tries: `(n,)` uint8, probes that left.
-    asked: how many tasks are to be asked. unanswered: how many of those still are.
+    unanswered: how many tasks still are.
     """
 
-    def __init__(self, tasks: int, asked: int | None = None) -> None:
-        """All unanswered. `asked`: how many of them this sweep asks, where it is one shard of several."""
+    def __init__(self, tasks: int) -> None:
+        """All unanswered."""
         self.state: NDArray[np.uint8] = np.zeros(tasks, dtype=np.uint8)
         self.tries: NDArray[np.uint8] = np.zeros(tasks, dtype=np.uint8)
-        self.asked = tasks if asked is None else asked
-        self.unanswered = self.asked
-        self._decisions: list[Replies] = []
-        self._held: Replies | None = None
-        self._superseded = Replies.none()
+        self.unanswered = tasks
+        # Each in order of task; `_fresh` is what will be the next run.
+        self._runs: list[Replies] = []
+        self._fresh: list[Replies] = []
+        self._fresh_replies = 0
 
     def count_try(self, tasks: NDArray[np.int64]) -> None:
         """Probes left for these tasks; a task at most once a call."""
@@ -86,36 +90,31 @@ class Ledger:
             return deciding
         self.unanswered -= int(np.count_nonzero(self.state[deciding.task] == Rank.UNANSWERED))
         self.state[deciding.task] = deciding.rank
-        self._decisions += [replies.take(earlier), deciding] if len(earlier) else [deciding]
-        self._held = None
+        self._fresh += [replies.take(earlier), deciding] if len(earlier) else [deciding]
+        self._fresh_replies += len(earlier) + len(deciding)
+        if self._fresh_replies >= _RUN:
+            self._order_fresh()
+            self._runs += self._fresh
+            self._fresh, self._fresh_replies = [], 0
         return deciding
 
-    def decisions(self) -> Replies:
-        """The deciding reply of every answered task, in order of task."""
-        if self._held is None:
-            everything = Replies.concatenate([Replies.none(), *self._decisions])
-            # A task decided anew stands later and ranks higher: the last of each is the one that holds.
-            order = _grouped(everything.task)
-            last = _last_of(everything.task[order])
-            self._held = everything.take(order[last])
-            self._decisions = [self._held]
-            if not last.all():
-                superseded = Replies.concatenate([self._superseded, everything.take(order[~last])])
-                self._superseded = superseded.take(_grouped(superseded.task))
-        return self._held
+    def replies_of(self, tasks: NDArray[np.int64]) -> tuple[Replies, Replies]:
+        """The replies that decided some tasks, given in growing order, and those that did before them.
 
-    def superseded(self) -> Replies:
-        """Replies that decided until one came that said more: in order of task, and of time within one."""
-        self.decisions()
-        return self._superseded
+        Each in no order but that of time among those of one task.
+        """
+        self._order_fresh()
+        some = Replies.concatenate(
+            [_among(run, tasks) for run in (*self._runs, *self._fresh)] or [Replies.none()]
+        )
+        # Each that is kept says more than the one before it: the last is the one whose rank still holds.
+        holds = some.rank == self.state[some.task]
+        return some.where(holds), some.take(~holds)
 
-    def decisions_of(self, tasks: NDArray[np.int64]) -> Replies:
-        """The deciding replies among some tasks, given in growing order."""
-        return _among(self.decisions(), tasks)
-
-    def superseded_of(self, tasks: NDArray[np.int64]) -> Replies:
-        """The superseded replies among some tasks, given in growing order."""
-        return _among(self.superseded(), tasks)
+    def _order_fresh(self) -> None:
+        if len(self._fresh) > 1:
+            fresh = Replies.concatenate(self._fresh)
+            self._fresh = [fresh.take(_grouped(fresh.task))]
 
 
 def _grouped(task: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -137,6 +136,8 @@ def _among(replies: Replies, tasks: NDArray[np.int64]) -> Replies:
     if not len(tasks) or not len(replies):
         return replies.take(slice(0, 0))
     begin, end = np.searchsorted(replies.task, [tasks[0], tasks[-1] + 1])
-    within = np.arange(begin, end)
-    at = np.minimum(np.searchsorted(tasks, replies.task[within]), len(tasks) - 1)
-    return replies.take(within[tasks[at] == replies.task[within]])
+    within = replies.take(slice(begin, end))
+    if consecutive(tasks):
+        return within
+    at = np.minimum(np.searchsorted(tasks, within.task), len(tasks) - 1)
+    return within.where(tasks[at] == within.task)

@@ -39,6 +39,18 @@ def merged_order(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.argsort(keys, kind="stable")
 
 
+def consecutive(numbers: NDArray[np.int64]) -> bool:
+    """Whether strictly growing numbers, at least one, follow each other without a gap."""
+    return int(numbers[-1]) - int(numbers[0]) == len(numbers) - 1
+
+
+def places(numbers: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where numbers stand among strictly growing ones that hold them all; without a search if it can be."""
+    if not len(numbers):
+        return numbers
+    return numbers - among[0] if consecutive(among) else np.searchsorted(among, numbers)
+
+
 def distinct(numbers: NDArray[Number]) -> NDArray[Number]:
     """All different numbers, ascending: what `np.unique` does when it has imported `numpy.ma`."""
     return counted(numbers)[0]

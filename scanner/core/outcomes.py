@@ -13,7 +13,7 @@ from scanner.core import packets
 from scanner.core.addresses import AddressSet
 from scanner.core.columns import Columns
 from scanner.core.ledger import Ledger, Replies
-from scanner.core.ordering import distinct
+from scanner.core.ordering import distinct, places
 from scanner.core.rules import Rank, reason_code
 from scanner.model import Protocol, Reason
 
@@ -44,7 +44,7 @@ HINTS = (
 )
 """Why there may be no reply, by code."""
 
-_AT_ONCE = 1 << 17
+_AT_ONCE = 1 << 15
 _LAST_ADDRESS = (1 << 32) - 1
 
 
@@ -105,15 +105,15 @@ class Outcomes(Columns):
 
     def decide(self, tasks: NDArray[np.int64], ledger: Ledger) -> None:
         """Fill in what a ledger decided of some tasks, which are these targets, in growing order."""
-        decided = ledger.decisions_of(tasks)
-        row = np.searchsorted(tasks, decided.task)
+        decided, superseded = ledger.replies_of(tasks)
+        row = places(decided.task, tasks)
         self.rank[row] = decided.rank
         self.reason[row] = decided.reason
         self.ttl[row] = decided.ttl
         self.rtt[row] = decided.rtt
         self.responder[row] = decided.responder
         self.time[row] = decided.times
-        self._lay_below(tasks, ledger.superseded_of(tasks))
+        self._lay_below(tasks, superseded)
 
     def _lay_below(self, tasks: NDArray[np.int64], steps: Replies) -> None:
         rows = np.searchsorted(tasks, steps.task).tolist()

@@ -24,6 +24,11 @@ class TokenBucket:
         self._tokens = self._burst
         self._updated: float | None = None
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether nobody is ever made to wait."""
+        return math.isinf(self._rate)
+
     def change(self, rate: float, now: float) -> None:
         """Another rate from now on. What has been earned stays, up to a burst of the new rate."""
         if rate == self._rate:

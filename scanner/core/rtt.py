@@ -17,6 +17,13 @@ LEAST_TIMEOUT = 0.1
 """Seconds; nmap's floor as well. Below it a scheduler's hiccup would look like silence."""
 
 
+_WELL_KNOWN = 100
+"""Answers, after which a path holds no surprise that the slowest of them does not announce."""
+
+_SLOWER = 2
+"""Times slower than all who have answered may be who answers last."""
+
+
 class RoundTrip:
     """The retransmission time-out of one path.
 
@@ -31,6 +38,7 @@ class RoundTrip:
         self._smoothed: float | None = None
         self._variation = 0.0
         self._slowest = 0.0
+        self._count = 0
 
     def observe(self, samples: NDArray[np.int64]) -> None:
         """Take note of round-trip times, in nanoseconds."""
@@ -38,6 +46,7 @@ class RoundTrip:
             return
         seconds = np.maximum(samples, 0) * _NS
         mean = float(seconds.mean())
+        self._count += len(seconds)
         self._slowest = max(self._slowest, float(seconds.max()))
         if self._smoothed is None:
             self._smoothed = mean
@@ -57,7 +66,21 @@ class RoundTrip:
 
     def timeout(self, attempt: int) -> float:
         """Seconds to wait for a reply to try number `attempt` (0 is the first): doubled with every try."""
-        first = INITIAL_TIMEOUT
-        if self._smoothed is not None:
-            first = max(self._smoothed + _VARIATIONS * self._variation, self._slowest, LEAST_TIMEOUT)
-        return min(first * (1 << min(attempt, 16)), self._longest)
+        return min(self._first() * (1 << min(attempt, 16)), self._longest)
+
+    def patience(self, attempt: int) -> float:
+        """Seconds to wait for a reply when no other try follows.
+
+        Doubling spares a path that is congested; that is no reason to wait where nothing more is sent. So on
+        a path that is well known, twice as long as the slowest took has to do, and the time-out of a first
+        try. Whoever was asked before has had the time-outs of those tries besides.
+        """
+        longest = self.timeout(attempt)
+        if self._count < _WELL_KNOWN:
+            return longest
+        return min(longest, max(self._first(), _SLOWER * self._slowest))
+
+    def _first(self) -> float:
+        if self._smoothed is None:
+            return INITIAL_TIMEOUT
+        return max(self._smoothed + _VARIATIONS * self._variation, self._slowest, LEAST_TIMEOUT)

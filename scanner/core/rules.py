@@ -506,6 +506,8 @@ def sequence_agrees(
         size: `(N,)` uint32, bytes of data that came with each SYN; None for none.
     """
     ahead = claims.sequence - expected
+    if not ahead.any():
+        return np.ones(len(ahead), dtype=np.bool_)
     acknowledged = ahead == 0 if size is None else ahead <= size
     agreed: NDArray[np.bool_] = np.select(
         [claims.check == Check.SEQUENCE, claims.check == Check.ACKNOWLEDGED, claims.check == Check.RESET],

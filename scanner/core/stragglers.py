@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from scanner.core.ledger import Ledger
 from scanner.core.permutation import Permutation
 from scanner.core.rules import Rank
-from scanner.core.schedule import Schedule, Selection
+from scanner.core.schedule import Selection
 from scanner.core.sendlog import LateLog
+from scanner.core.witness import Timed
 
 PACE = 1.02
 """Seconds between two probes to a host: Linux's limit, and a hair, for its clock ticks in hundredths."""
@@ -154,13 +155,18 @@ class Stragglers:
 class StragglerSchedule:
     """What a lane has to ask when its rounds are over: its part of the stragglers. As `Schedule`."""
 
-    def __init__(self, rounds: Schedule, ledger: Ledger, stragglers: Stragglers, lane: int) -> None:
+    def __init__(self, rounds: Timed, ledger: Ledger, stragglers: Stragglers, lane: int) -> None:
         """`lane`: the number of this one among those of the stragglers."""
         self._rounds = rounds
         self._ledger = ledger
         self._stragglers = stragglers
         self._lane = lane
         self._log = LateLog()
+
+    @property
+    def ways(self) -> tuple[StragglerSchedule, ...]:
+        """As `Ways.ways`: this one."""
+        return (self,)
 
     @property
     def attempts(self) -> int:
@@ -172,12 +178,12 @@ class StragglerSchedule:
         """How much of the work is done, from 0 to 1."""
         return self._stragglers.progress
 
-    def take(self, limit: int, now: float) -> Selection | None:
+    def take(self, limit: int, now: float, *, first: bool = False) -> Selection | None:
         """As `Schedule.take`."""
         return self._stragglers.take(self._lane, limit, now)
 
-    def behind(self, _selection: Selection, _limit: int) -> None:
-        """As `Schedule.behind`: they are asked one at a time."""
+    def upcoming(self, _limit: int, _gone: Selection | None) -> None:
+        """As `Schedule.upcoming`: they are asked one at a time."""
         return
 
     def sent(self, selection: Selection, wall: NDArray[np.int64], now: float) -> None:

@@ -1,13 +1,13 @@
 """Texts in columns: lines for many records at once, no Python object a record.
 
-A column of texts is a matrix of bytes and a length a row. A line is columns and constants end to end: each
-is laid over the output where the one before it ends, whole width at a time, so that what it has too much
-is covered by what follows.
+A column of texts is a matrix of bytes and a length a row, or few different texts and which of them each row
+has. A line is columns and constants end to end: each is laid over the output where the one before it ends,
+whole width at a time, so that what it has too much is covered by what follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,8 @@ from numpy.typing import NDArray
 from scanner.core.columns import Columns
 from scanner.core.ordering import distinct
 
-_THOUSAND = 1000
-_DECIMALS = 10_000
-_SHORTEST = 10**15
-"""Below it a number of thousandths has 15 digits at most, and a double's shortest text is just those
-(IEEE 754: 15 digits survive)."""
-_SECOND = 1_000_000_000
-_MICROSECOND = 1000
+_MOST_JOINED = 512
+"""Different texts that neighbouring columns of few may make together: more are no longer made in no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class Texts(Columns):
 
     @staticmethod
     def of(texts: Sequence[bytes]) -> Texts:
-        """These texts, one a row; also a table to `take` rows from."""
+        """These texts, one a row; also a table to look rows up in."""
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
         width = max(1, int(lengths.max(initial=0)))
         joined = b"".join(text.ljust(width, b"\0") for text in texts)
@@ -52,29 +47,52 @@ class Texts(Columns):
         """One of them."""
         return bytes(self.cells[row].tobytes()[: self.lengths[row]])
 
+    def at(self, rows: NDArray[np.integer]) -> Texts:
+        """Those of some rows: what `take` gives, but NumPy has a faster way to copy cells of odd widths."""
+        return Texts(self.cells.take(rows), self.lengths.take(rows))
+
     def where(self, there: NDArray[np.bool_]) -> Texts:
         """The same, but empty where `there`, `(N,)`, is False."""
         return Texts(self.cells, np.where(there, self.lengths, 0))
 
 
-Piece = bytes | Texts
+@dataclass(frozen=True, slots=True)
+class Few:
+    """N texts of which few are different.
+
+    texts: those. which: `(N,)` intp, the place of each row's among them. Columns that share one array here
+    are joined without a look at the rows.
+    """
+
+    texts: tuple[bytes, ...]
+    which: NDArray[np.intp]
+
+    def where(self, there: NDArray[np.bool_]) -> Few:
+        """The same, but empty where `there`, `(N,)`, is False."""
+        return Few((*self.texts, b""), np.where(there, self.which, len(self.texts)))
 
 
-def lines(pieces: Iterable[Piece], count: int) -> bytes:
-    """`count` texts, one behind the other: each all the pieces' rows of its own, constants in between."""
-    pieces = list(_merged(pieces))
-    least = [len(piece) if isinstance(piece, bytes) else piece.shortest for piece in pieces]
-    total = np.full(count, sum(len(piece) for piece in pieces if isinstance(piece, bytes)), dtype=np.int64)
-    for piece in pieces:
+Piece = bytes | Texts | Few
+
+
+def lines(pieces: Iterable[Piece], count: int) -> memoryview:
+    """`count` texts, one behind the other: each all the pieces' rows of its own, constants in between.
+
+    Read-only; nobody else has it.
+    """
+    laid = [piece if isinstance(piece, bytes) else _told_apart(piece) for piece in _joined(pieces)]
+    least = [len(piece) if isinstance(piece, bytes) else piece.shortest for piece in laid]
+    total = np.full(count, sum(len(piece) for piece in laid if isinstance(piece, bytes)), dtype=np.int64)
+    for piece in laid:
         if not isinstance(piece, bytes):
             total += piece.lengths
     ends = np.cumsum(total)
     place = ends - total
     size = int(ends[-1]) if count else 0
-    widths = [len(piece) if isinstance(piece, bytes) else piece.cells.itemsize for piece in pieces]
+    widths = [len(piece) if isinstance(piece, bytes) else piece.cells.itemsize for piece in laid]
     room = np.empty(size + max(widths, default=0), dtype=np.uint8)
     behind = sum(least)
-    for piece, short in zip(pieces, least, strict=True):
+    for piece, short in zip(laid, least, strict=True):
         behind -= short
         if isinstance(piece, bytes):
             _windows(room, len(piece))[place] = np.void(piece)
@@ -82,22 +100,40 @@ def lines(pieces: Iterable[Piece], count: int) -> bytes:
         else:
             _lay(room, place, piece, behind)
             place += piece.lengths
-    return room[:size].tobytes()
+    return room.data[:size].toreadonly()
 
 
-def _merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The same; constants that follow each other are one."""
-    constant = b""
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """The same; what can be put together a kind of row, and not a row, is one."""
+    joined: list[Piece] = [b""]
     for piece in pieces:
-        if isinstance(piece, bytes):
-            constant += piece
-        else:
-            if constant:
-                yield constant
-            constant = b""
-            yield piece
-    if constant:
-        yield constant
+        last = joined[-1]
+        both = None if isinstance(last, Texts) or isinstance(piece, Texts) else _join(last, piece)
+        joined[-1:] = [last, piece] if both is None else [both]
+    return [piece for piece in joined if piece != b""]
+
+
+def _join(left: bytes | Few, right: bytes | Few) -> bytes | Few | None:
+    """Two columns as one; None where that has too many different texts."""
+    if isinstance(left, bytes):
+        if isinstance(right, bytes):
+            return left + right
+        return Few(tuple([left + text for text in right.texts]), right.which)
+    if isinstance(right, bytes):
+        return Few(tuple([text + right for text in left.texts]), left.which)
+    if left.which is right.which:
+        return Few(tuple(map(bytes.__add__, left.texts, right.texts)), left.which)
+    if len(left.texts) * len(right.texts) > _MOST_JOINED:
+        return None
+    return Few(
+        tuple([before + text for before in left.texts for text in right.texts]),
+        left.which * len(right.texts) + right.which,
+    )
+
+
+def _told_apart(piece: Texts | Few) -> Texts:
+    """A text a row."""
+    return piece if isinstance(piece, Texts) else Texts.of(piece.texts).at(piece.which)
 
 
 def _lay(room: NDArray[np.uint8], place: NDArray[np.int64], piece: Texts, behind: int) -> None:
@@ -117,61 +153,3 @@ def _lay(room: NDArray[np.uint8], place: NDArray[np.int64], piece: Texts, behind
 def _windows(room: NDArray[np.uint8], width: int) -> NDArray[np.void]:
     """Every run of `width` bytes, seen as one element; they overlap."""
     return np.ndarray((len(room) - width + 1,), dtype=f"V{width}", buffer=room, strides=(1,))
-
-
-class Writing:
-    """Columns of numbers, addresses and times as texts: what is looked up for them, made once."""
-
-    def __init__(self) -> None:
-        """Make the tables."""
-        self._decimals = _table(np.arange(_DECIMALS).astype("S4"))
-        self._octets = Texts.of([b"%d." % octet for octet in range(256)])
-        self._last_octet = Texts.of([b"%d" % octet for octet in range(256)])
-        self._padded = Texts.of([b"%03d" % number for number in range(_THOUSAND)])
-        self._fractions = Texts.of(
-            [b"." + (b"%03d" % number).rstrip(b"0") if number else b".0" for number in range(_THOUSAND)]
-        )
-
-    def quads(self, addresses: NDArray[np.uint32]) -> list[Piece]:
-        """IPv4 addresses `(N,)`, dotted."""
-        octets = addresses.astype(">u4").view(np.uint8).reshape(-1, 4)
-        return [
-            *(self._octets.take(octets[:, place].astype(np.intp)) for place in range(3)),
-            self._last_octet.take(octets[:, 3].astype(np.intp)),
-        ]
-
-    def decimals(self, numbers: NDArray[np.integer]) -> Texts:
-        """Integers `(N,)`."""
-        if not len(numbers) or (int(numbers.max()) < _DECIMALS and int(numbers.min()) >= 0):
-            return self._decimals.take(numbers.astype(np.int64))
-        return _table(numbers.astype("S20"))
-
-    def thousandths(self, numbers: NDArray[np.int64]) -> list[Piece]:
-        """Numbers `(N,)` of thousandths, none below zero, as JSON and Python write the float of one."""
-        if int(numbers.max(initial=0)) >= _SHORTEST:
-            return [Texts.of([repr(number / _THOUSAND).encode() for number in numbers.tolist()])]
-        whole, rest = np.divmod(numbers, _THOUSAND)
-        return [self.decimals(whole), self._fractions.take(rest)]
-
-    def moments(self, times: NDArray[np.int64]) -> list[Piece]:
-        """Times `(N,)`, ns since the epoch, as `2024-01-01T00:00:00.000001Z`; what is finer is cut off."""
-        seconds, rest = np.divmod(times, _SECOND)
-        distinct, which = _distinct(seconds)
-        texts = np.datetime_as_string(distinct.view("M8[s]")).astype("S")
-        milliseconds, microseconds = np.divmod(rest // _MICROSECOND, _THOUSAND)
-        return [_table(texts).take(which), b".", *map(self._padded.take, (milliseconds, microseconds)), b"Z"]
-
-
-def _table(texts: NDArray[np.bytes_]) -> Texts:
-    return Texts(texts.view(f"V{texts.itemsize}"), np.char.str_len(texts).astype(np.int64))
-
-
-def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Values `(N,)`, each once and ascending, and where among them each is."""
-    least = int(values.min(initial=0))
-    span = int(values.max(initial=0)) - least + 1
-    if span > len(values):
-        distinct, which = np.unique(values, return_inverse=True)
-        return distinct, which
-    there = np.bincount(values - least, minlength=span) > 0
-    return np.flatnonzero(there) + least, (np.cumsum(there) - 1)[values - least]

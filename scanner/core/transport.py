@@ -23,11 +23,11 @@ from scanner.core.template import Field, Stamper, Template, Value
 class Matched:
     """Claims that name a task of this lane, one element each.
 
-    row: int64, which claim. task: int64. attempt: int64, the try it answers.
+    claims: those claims. task: int64. attempt: int64, the try it answers.
     genuine: bool; False where the cookie is wrong or that try was never sent: forged, and of no effect.
     """
 
-    row: NDArray[np.int64]
+    claims: Claims
     task: NDArray[np.int64]
     attempt: NDArray[np.int64]
     genuine: NDArray[np.bool_]
@@ -39,6 +39,8 @@ def echoes(claims: Claims) -> NDArray[np.bool_]:
     A SYN or a datagram to a high port looks like an answer; but to ports of ours, answers go elsewhere.
     """
     to_itself: NDArray[np.bool_] = claims.target == claims.prober
+    if not to_itself.any():
+        return to_itself
     return to_itself & ~cookie.is_source_port(claims.target_port, claims.prober_port)
 
 
@@ -130,11 +132,12 @@ class TransportFlows:
         """The probes of one try: `(N, L)` uint8, valid until the next call."""
         destinations, ports = self.targets(tasks)
         flow = self._flows(destinations, ports)
+        only = len(self.ports) == 1
         values: dict[Field, Value] = {
             Field.SOURCE: self.source if self._book is None else on_wire(self._book, self._own),
             Field.DESTINATION: destinations if self._book is None else on_wire(self._book, destinations),
-            Field.SOURCE_PORT: cookie.source_ports(flow.offset, ports, attempt),
-            Field.DESTINATION_PORT: ports,
+            Field.SOURCE_PORT: cookie.source_ports(flow.offset, self._told(ports), attempt),
+            Field.DESTINATION_PORT: int(self.ports[0]) if only else ports,
         }
         for field in self._sequenced:
             values[field] = flow.sequence
@@ -142,28 +145,28 @@ class TransportFlows:
 
     def match(self, claims: Claims, tries: NDArray[np.uint8]) -> Matched:
         """Find the tasks that claims name, given how often each task was asked."""
-        row = np.flatnonzero((claims.protocol == self.protocol) & (claims.prober == self.source))
-        row = row[~echoes(claims.take(row))]
-        row, address, port = self._find(claims, row)
-        if not len(row):
-            nothing = np.empty(0, dtype=np.int64)
-            return Matched(row=nothing, task=nothing, attempt=nothing, genuine=nothing.astype(np.bool_))
-        mine = claims.take(row)
-        task = address * len(self.ports) + port
+        mine = claims.where((claims.protocol == self.protocol) & (claims.prober == self.source))
+        mine, task = self._find(mine.where(~echoes(mine)))
         flow = self._flows(mine.target, mine.target_port)
-        attempt = cookie.attempts(flow.offset, mine.target_port, mine.prober_port).astype(np.int64)
+        ports = self._told(mine.target_port)
+        attempt = cookie.attempts(flow.offset, ports, mine.prober_port).astype(np.int64)
         genuine = (attempt >= 0) & (attempt < tries[task]) & sequence_agrees(mine, flow.sequence)
-        return Matched(row=row, task=task, attempt=attempt, genuine=genuine)
+        return Matched(claims=mine, task=task, attempt=attempt, genuine=genuine)
 
     def _flows(self, targets: NDArray[np.uint32], ports: NDArray[np.uint16]) -> cookie.Flows:
-        return flows_of(self._key, self.source, targets, ports, self.protocol, self._book)
+        return flows_of(self._key, self.source, targets, self._told(ports), self.protocol, self._book)
 
-    def _find(
-        self, claims: Claims, row: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Rows whose target and port are ours, with the indexes of both."""
-        address = self.addresses.index_of(claims.target[row])
-        wanted = claims.target_port[row]
-        port = np.minimum(np.searchsorted(self.ports, wanted), len(self.ports) - 1)
-        ours = (address >= 0) & (self.ports[port] == wanted)
-        return row[ours], address[ours], port[ours]
+    def _told(self, ports: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Ports of ours, as shortly as they can be told: the only one once."""
+        return self.ports if len(self.ports) == 1 else ports
+
+    def _find(self, claims: Claims) -> tuple[Claims, NDArray[np.int64]]:
+        """Those whose target and port are ours, and the tasks they name."""
+        address = self.addresses.index_of(claims.target)
+        wanted = claims.target_port
+        if len(self.ports) == 1:
+            task, ours = address, (address >= 0) & (wanted == self.ports[0])
+        else:
+            port = np.minimum(np.searchsorted(self.ports, wanted), len(self.ports) - 1)
+            task, ours = address * len(self.ports) + port, (address >= 0) & (self.ports[port] == wanted)
+        return claims.where(ours), task[ours]

@@ -27,69 +27,32 @@ from scanner.lab.links import LINKS
 from scanner.lab.profile import PROBER_INTERFACE, TARGET_INTERFACE, Net, Place, Profile, Way
 from scanner.model import Reason, UsageError
 
+# What a firewall says, in nftables' words.
+_CODES = (
+    ("net-unreachable", Reason.NET_UNREACH),
+    ("host-unreachable", Reason.HOST_UNREACH),
+    ("prot-unreachable", Reason.PROTO_UNREACH),
+    ("port-unreachable", Reason.PORT_UNREACH),
+    ("net-prohibited", Reason.NET_PROHIBITED),
+    ("host-prohibited", Reason.HOST_PROHIBITED),
+    ("admin-prohibited", Reason.ADMIN_PROHIBITED),
+)
+_IN_A_ROW: tuple[Behaviour, ...] = (
+    *(refused_by_target(f"target-{reason}", code, reason) for code, reason in _CODES),
+    RESET_BY_FIREWALL,
+    *(refused_by_router(f"router-{reason}", code, reason) for code, reason in _CODES),
+    TIME_EXCEEDED,
+    SILENT_ROUTER,
+)
+
 # behaviour, prefix in a /16, prefix in a /22
 _TABLE: tuple[tuple[Behaviour, str, str], ...] = (
     (SILENT, "10.50.200.0/24", "10.50.2.0/28"),
     (UDP_ONLY_SILENT, "10.50.202.0/23", "10.50.2.16/28"),
-    (
-        refused_by_target("target-net-unreach", "net-unreachable", Reason.NET_UNREACH),
-        "10.50.204.0/24", "10.50.2.32/28",
+    *(
+        (behaviour, f"10.50.{202 + row}.0/24", f"10.50.{2 + row // 16}.{row % 16 * 16}/28")
+        for row, behaviour in enumerate(_IN_A_ROW, start=2)
     ),
-    (
-        refused_by_target("target-host-unreach", "host-unreachable", Reason.HOST_UNREACH),
-        "10.50.205.0/24", "10.50.2.48/28",
-    ),
-    (
-        refused_by_target("target-proto-unreach", "prot-unreachable", Reason.PROTO_UNREACH),
-        "10.50.206.0/24", "10.50.2.64/28",
-    ),
-    (
-        refused_by_target("target-port-unreach", "port-unreachable", Reason.PORT_UNREACH),
-        "10.50.207.0/24", "10.50.2.80/28",
-    ),
-    (
-        refused_by_target("target-net-prohibited", "net-prohibited", Reason.NET_PROHIBITED),
-        "10.50.208.0/24", "10.50.2.96/28",
-    ),
-    (
-        refused_by_target("target-host-prohibited", "host-prohibited", Reason.HOST_PROHIBITED),
-        "10.50.209.0/24", "10.50.2.112/28",
-    ),
-    (
-        refused_by_target("target-admin-prohibited", "admin-prohibited", Reason.ADMIN_PROHIBITED),
-        "10.50.210.0/24", "10.50.2.128/28",
-    ),
-    (RESET_BY_FIREWALL, "10.50.211.0/24", "10.50.2.144/28"),
-    (
-        refused_by_router("router-net-unreach", "net-unreachable", Reason.NET_UNREACH),
-        "10.50.212.0/24", "10.50.2.160/28",
-    ),
-    (
-        refused_by_router("router-host-unreach", "host-unreachable", Reason.HOST_UNREACH),
-        "10.50.213.0/24", "10.50.2.176/28",
-    ),
-    (
-        refused_by_router("router-proto-unreach", "prot-unreachable", Reason.PROTO_UNREACH),
-        "10.50.214.0/24", "10.50.2.192/28",
-    ),
-    (
-        refused_by_router("router-port-unreach", "port-unreachable", Reason.PORT_UNREACH),
-        "10.50.215.0/24", "10.50.2.208/28",
-    ),
-    (
-        refused_by_router("router-net-prohibited", "net-prohibited", Reason.NET_PROHIBITED),
-        "10.50.216.0/24", "10.50.2.224/28",
-    ),
-    (
-        refused_by_router("router-host-prohibited", "host-prohibited", Reason.HOST_PROHIBITED),
-        "10.50.217.0/24", "10.50.2.240/28",
-    ),
-    (
-        refused_by_router("router-admin-prohibited", "admin-prohibited", Reason.ADMIN_PROHIBITED),
-        "10.50.218.0/24", "10.50.3.0/28",
-    ),
-    (TIME_EXCEEDED, "10.50.219.0/24", "10.50.3.16/28"),
-    (SILENT_ROUTER, "10.50.220.0/24", "10.50.3.32/28"),
     (
         routed_nowhere("route-unreachable", Route.UNREACHABLE, Reason.HOST_UNREACH),
         "10.50.221.1/32", "10.50.3.49/32",

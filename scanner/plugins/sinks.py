@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -43,11 +43,11 @@ class Sinks:
         """Names of those that did not take everything."""
         return [declared.name for declared, owner, _ in self._open if owner.disabled]
 
-    def write(self, wire: Wire, sent: Sent | None, frames: Frames | None, replies: NDArray[np.int64]) -> None:
+    def write(
+        self, wire: Wire, sent: Sequence[Sent], frames: Frames | None, replies: NDArray[np.int64]
+    ) -> None:
         """As `scanner.engine.Recorder`; comes back before they have taken it."""
-        batches = []
-        if sent is not None and len(sent.times):
-            batches.append((_frames_of(sent, wire.link_type), True))
+        batches = [(_frames_of(each, wire.link_type), True) for each in sent if len(each.times)]
         if frames is not None and len(replies):
             batches.append((_gathered(frames, replies), False))
         for _, owner, sink in self._open:

@@ -28,7 +28,7 @@ def pieces(records: Iterable[T]) -> Iterator[list[T]]:
         yield piece
 
 
-def write_all(stream: IO[bytes], data: bytes) -> None:
+def write_all(stream: IO[bytes], data: bytes | memoryview) -> None:
     """Write all of it: an unbuffered stream may take less at once. OSError as the stream raises it."""
     rest = memoryview(data)
     while rest:

@@ -15,11 +15,13 @@ from scanner.core.addresses import format_addresses
 from scanner.core.book import FIRST_ENTRY
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes
 from scanner.core.records import NS_PER_US, OUI, Names, mac_texts, superseded
-from scanner.core.rules import Rank, state_of
-from scanner.core.texts import Piece, Texts, Writing
+from scanner.core.rules import state_of
+from scanner.core.texts import Piece, Texts
+from scanner.core.writing import Writing
 from scanner.model import REASONS, ProberVerdict, Superseded
+from scanner.reporters.kinds import Kinds
 
-_AT_ONCE = 1 << 14
+_AT_ONCE = 1 << 13
 """Records written together: their columns and lines stay in a processor's cache."""
 
 
@@ -27,33 +29,26 @@ _AT_ONCE = 1 << 14
 class Cells:
     """One field of N records.
 
-    pieces: what stands in it, end to end. there: `(N,)` bool, where it stands; None for everywhere.
-    text: whether it is text, and not a number or an object.
+    pieces: what stands in it, end to end. kinds: of the records. there: `(K,)` bool, the kinds that have it;
+    None for all. text: whether it is text, and not a number or an object.
     """
 
     pieces: Sequence[Piece]
+    kinds: Kinds
     there: NDArray[np.bool_] | None = None
     text: bool = True
 
-    @property
-    def nowhere(self) -> bool:
-        """Whether no record has the field."""
-        return self.there is not None and not self.there.any()
-
     def between(self, opening: bytes, closing: bytes, absent: bytes) -> list[Piece]:
         """The field with something before and behind it; `absent` instead where it is not."""
-        if self.there is None:
+        there, kinds = self.there, self.kinds
+        if there is None or there.all():
             return [opening, *self.pieces, closing]
-        if self.nowhere:
+        if not there.any():
             return [absent]
-        which = self.there.astype(np.intp)
         return [
-            Texts.of([absent, opening]).take(which),
-            *(
-                Texts.of([b"", piece]).take(which) if isinstance(piece, bytes) else piece.where(self.there)
-                for piece in self.pieces
-            ),
-            Texts.of([b"", closing]).take(which),
+            kinds.column(opening if here else absent for here in there.tolist()),
+            *(kinds.only(there, piece) for piece in self.pieces),
+            kinds.only(there, closing),
         ]
 
 
@@ -66,14 +61,9 @@ class Cutter:
     def __init__(self, encode: Callable[[Steps], bytes]) -> None:
         self._encode = encode
         self._writing = Writing()
-        self._protocols, self._reasons, self._notes, self._hints = (
-            Texts.of([text.encode() for text in texts])
-            for texts in (PROTOCOLS.values(), REASONS, NOTES, HINTS)
+        self._reasons, self._notes, self._hints = (
+            [text.encode() for text in texts] for texts in (REASONS, NOTES, HINTS)
         )
-        states = [state_of(rank, protocol) for protocol in PROTOCOLS.values() for rank in Rank]
-        self._states = Texts.of([state.encode() for state in states])
-        self._places = np.zeros(256, dtype=np.intp)
-        self._places[list(PROTOCOLS)] = np.arange(len(PROTOCOLS))
 
     def cut(self, outcomes: Outcomes, names: Names) -> Iterator[tuple[int, dict[str, Cells]]]:
         """Some records at a time: how many, and their fields by name, in the order of `ProberVerdict`'s."""
@@ -83,29 +73,64 @@ class Cutter:
             yield len(piece), {name: cells[name] for name in ProberVerdict.__struct_fields__}
 
     def _cells(self, piece: Outcomes, names: Names) -> dict[str, Cells]:
-        protocol = self._places[piece.protocol]
+        kinds = Kinds.of(piece)
         address = self._addresses(piece.address, names)
         return {
-            "ip": Cells(address),
-            "proto": Cells([_looked_up(self._protocols, protocol)]),
-            "port": Cells([self._number(piece.port)], text=False),
-            "state": Cells([_looked_up(self._states, protocol * len(Rank) + piece.rank)]),
-            "reason": Cells([_looked_up(self._reasons, piece.reason)]),
-            "ttl": Cells([self._number(np.maximum(piece.ttl, 0))], _there(piece.ttl), text=False),
+            **self._few(kinds),
+            **self._rare(piece, kinds, names),
+            "ip": Cells(address, kinds),
+            "port": Cells([self._number(piece.port)], kinds, text=False),
             "rtt_ms": Cells(
                 self._writing.thousandths(np.maximum(piece.rtt, 0) // NS_PER_US),
-                _there(piece.rtt),
+                kinds,
+                kinds.alike.rtt != ABSENT,
                 text=False,
             ),
-            "responder": Cells(self._responders(piece, address, names), _there(piece.responder)),
-            "tries": Cells([self._number(piece.tries)], text=False),
-            "time": Cells(self._writing.moments(piece.time), _there(piece.time)),
-            "service": _nowhere(),
-            "note": Cells([_looked_up(self._notes, piece.note)], piece.note > 0),
-            "hint": Cells([_looked_up(self._hints, piece.hint)], piece.hint > 0),
-            "superseded": self._superseded(piece, names),
-            **self._macs(piece.mac),
-            "prober": self._probers(piece.prober, names),
+            "responder": Cells(
+                self._responders(piece, address, names), kinds, kinds.alike.responder != ABSENT
+            ),
+            "tries": Cells([self._number(piece.tries)], kinds, text=False),
+            "time": Cells(self._writing.moments(piece.time), kinds, kinds.alike.time != ABSENT),
+        }
+
+    def _few(self, kinds: Kinds) -> dict[str, Cells]:
+        """Fields in which records of one kind are alike."""
+        alike = kinds.alike
+        protocols = [PROTOCOLS[number] for number in alike.protocol.tolist()]
+        states = map(state_of, alike.rank.tolist(), protocols)
+        ttls = kinds.column(b"%d" % ttl for ttl in alike.ttl.tolist())
+
+        def looked_up(table: Sequence[bytes], codes: NDArray[np.uint8]) -> list[Piece]:
+            return [kinds.column(table[code] for code in codes.tolist())]
+
+        return {
+            "proto": Cells([kinds.column(protocol.encode() for protocol in protocols)], kinds),
+            "state": Cells([kinds.column(state.encode() for state in states)], kinds),
+            "reason": Cells(looked_up(self._reasons, alike.reason), kinds),
+            "ttl": Cells([ttls], kinds, alike.ttl != ABSENT, text=False),
+            "service": Cells([], kinds, np.zeros(len(alike), dtype=np.bool_)),
+            "note": Cells(looked_up(self._notes, alike.note), kinds, alike.note > 0),
+            "hint": Cells(looked_up(self._hints, alike.hint), kinds, alike.hint > 0),
+        }
+
+    def _rare(self, piece: Outcomes, kinds: Kinds, names: Names) -> dict[str, Cells]:
+        """Fields that few records have, or those of some sweeps only."""
+        surpassed = kinds.alike.superseded != None  # noqa: E711 - element by element
+        rows = kinds.rows(surpassed)
+        steps = superseded(piece.take(rows), names) if len(rows) else []
+        encoded = [self._encode(each) for each in steps if each is not None]
+        mac = kinds.alike.mac != ABSENT
+        owners = kinds.rows(mac)
+        macs = [text.encode() for text in mac_texts(piece.mac[owners])]
+        prober = kinds.alike.prober != ABSENT
+        asked = kinds.rows(prober)
+        probers = names(piece.prober[asked].astype(np.uint32)) if len(asked) else []
+        count = len(piece)
+        return {
+            "superseded": Cells([_at(rows, encoded, count)], kinds, surpassed, text=False),
+            "mac": Cells([_at(owners, macs, count)], kinds, mac),
+            "oui": Cells([_at(owners, [text[:OUI] for text in macs], count)], kinds, mac),
+            "prober": Cells([_at(asked, [text.encode() for text in probers], count)], kinds, prober),
         }
 
     def _number(self, numbers: NDArray[np.integer]) -> Piece:
@@ -124,52 +149,11 @@ class Cutter:
             return address
         return self._addresses(np.where(elsewhere, piece.responder, piece.address).astype(np.uint32), names)
 
-    def _superseded(self, piece: Outcomes, names: Names) -> Cells:
-        there = piece.superseded != None  # noqa: E711 - element by element
-        if not there.any():
-            return _nowhere()
-        rows = np.flatnonzero(there)
-        steps = superseded(piece.take(rows), names)
-        return _at(rows, [self._encode(each) for each in steps if each is not None], there, text=False)
 
-    def _macs(self, numbers: NDArray[np.int64]) -> dict[str, Cells]:
-        there = numbers != ABSENT
-        if not there.any():
-            return {"mac": _nowhere(), "oui": _nowhere()}
-        rows = np.flatnonzero(there)
-        texts = [text.encode() for text in mac_texts(numbers[rows])]
-        return {"mac": _at(rows, texts, there), "oui": _at(rows, [text[:OUI] for text in texts], there)}
-
-    def _probers(self, prober: NDArray[np.int64], names: Names) -> Cells:
-        there = prober != ABSENT
-        if not there.any():
-            return _nowhere()
-        rows = np.flatnonzero(there)
-        return _at(rows, [text.encode() for text in names(prober[rows].astype(np.uint32))], there)
-
-
-def _there(column: NDArray[np.signedinteger]) -> NDArray[np.bool_] | None:
-    """Where a column has facts; None for everywhere."""
-    there: NDArray[np.bool_] = column != ABSENT
-    return None if there.all() else there
-
-
-def _nowhere() -> Cells:
-    return Cells((), there=np.zeros(1, dtype=np.bool_))
-
-
-def _looked_up(table: Texts, codes: NDArray[np.integer]) -> Piece:
-    """The texts of codes `(N,)`, or the one text where all are alike."""
-    first = int(codes[0])
-    if (codes == first).all():
-        return table.text(first)
-    return table.take(codes.astype(np.int64))
-
-
-def _at(
-    rows: NDArray[np.int64], texts: Sequence[bytes], there: NDArray[np.bool_], *, text: bool = True
-) -> Cells:
-    """Texts of some rows, the others empty."""
-    place = np.zeros(len(there), dtype=np.int64)
+def _at(rows: NDArray[np.intp], texts: Sequence[bytes], count: int) -> Piece:
+    """`count` texts, of which some rows have these, and the others none."""
+    if not texts:
+        return b""
+    place = np.zeros(count, dtype=np.intp)
     place[rows] = np.arange(1, len(rows) + 1)
-    return Cells([Texts.of([b"", *texts]).take(place)], there, text)
+    return Texts.of([b"", *texts]).at(place)

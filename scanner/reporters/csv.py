@@ -75,8 +75,7 @@ def _line(fields: dict[str, Cells]) -> Iterator[Piece]:
     """The pieces of the lines of some records."""
     mark = b""
     for cells in fields.values():
-        yield mark
-        yield from cells.between(b"", b"", b"")
+        yield from cells.between(mark, b"", mark)
         mark = b","
     yield b"\r\n"
 

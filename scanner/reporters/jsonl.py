@@ -68,8 +68,7 @@ def _line(fields: dict[str, Cells]) -> Iterator[Piece]:
             yield from cells.between(key + b'"', b'"', b"")
         else:
             quote = b'"' if cells.text else b""
-            yield key
-            yield from cells.between(quote, quote, b"null")
+            yield from cells.between(key + quote, quote, key + b"null")
     yield b"}\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from scanner.contracts import Clock, Conversation, Hop, Sources, Wire
@@ -19,6 +20,9 @@ from scanner.wire.receive_ring import RingOptions
 from scanner.wire.routes import plan_routes
 
 _LEAST_BLOCKS = 16
+_MOST_EXITS = 2
+_WORTH_TWO_EXITS = 1 << 15
+"""Packets a round."""
 
 
 class LinuxNetwork:
@@ -83,10 +87,11 @@ class LinuxNetwork:
         """Packet rings on Ethernet, raw IP elsewhere; see `scanner.wire.open.open_wire`.
 
         A reply that comes alone takes a block of the ring for itself, so there are as many blocks as
-        packets; but a ring costs time to make, so a small sweep has a small one.
+        packets; but a ring costs time to make, so a small sweep has a small one, and one way out.
         """
         blocks = min(RingOptions().blocks, max(_LEAST_BLOCKS, packets))
-        return open_wire(hop, RingOptions(blocks=blocks), longest)
+        exits = min(_MOST_EXITS, len(os.sched_getaffinity(0))) if packets >= _WORTH_TWO_EXITS else 1
+        return open_wire(hop, RingOptions(blocks=blocks), longest, exits)
 
     def connect(self, hop: Hop, address: str, port: int, seconds: float) -> Conversation:
         """A TCP socket; see `scanner.wire.conversation.connect`."""

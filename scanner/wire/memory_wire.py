@@ -17,8 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Frames, Sent, WireStatistics
+from scanner.contracts import Batch, Exit, Frames, Launch, Sent, WireStatistics
 from scanner.model import WireError
+from scanner.wire.at_once import at_once
 from scanner.wire.clock import NANOSECONDS, SimulatedClock
 from scanner.wire.framer import Framer
 from scanner.wire.interface import LINKTYPE_ETHERNET
@@ -81,6 +82,15 @@ class MemoryWire:
     def link_type(self) -> int:
         """LINKTYPE_ETHERNET."""
         return LINKTYPE_ETHERNET
+
+    @property
+    def exits(self) -> Sequence[Exit]:
+        """Itself."""
+        return (self,)
+
+    def stage(self, batch: Batch) -> Launch:
+        """As `scanner.contracts.Exit`: it leaves when it is launched."""
+        return at_once(self.send, batch)
 
     def send(self, batch: Batch) -> Sent:
         """Send the batch, or its first `room` packets; the rest counts as refused.

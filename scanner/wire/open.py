@@ -17,15 +17,19 @@ from scanner.wire.receive_ring import RingOptions
 from scanner.wire.scapy_socket import ScapySocket
 
 
-def open_wire(hop: Hop, options: RingOptions | None = None, longest: int | None = None) -> Wire:
+def open_wire(
+    hop: Hop, options: RingOptions | None = None, longest: int | None = None, exits: int = 1
+) -> Wire:
     """The wire to the targets behind `hop`, for packets of up to `longest` bytes.
+
+    `exits`: how many threads would like to send at once; not every wire lets them.
 
     Raises UsageError, saying how to mend it, without the privilege, or where the hop asks for a wire
     that this system or this device does not have; WireError where the interface is gone or down.
     """
     match _kind(hop):
         case WireKind.RING:
-            return PacketRing(hop.interface, options, longest)
+            return PacketRing(hop.interface, options, longest, exits)
         case WireKind.RAW:
             return RawIP(hop.interface, options)
         case _:

@@ -6,15 +6,14 @@ host does not see them leave; what `send` reports is what left, byte for byte.
 
 from __future__ import annotations
 
-from threading import Thread
+from collections.abc import Sequence
 
-from scanner.contracts import Batch, Sent
-from scanner.model import UsageError, WireError
-from scanner.wire.framer import Framer
+from scanner.contracts import Batch, Exit, Launch, Sent, WireStatistics
+from scanner.model import WireError
 from scanner.wire.interface import ARPHRD_ETHER, Interface
 from scanner.wire.receive_ring import RingOptions
+from scanner.wire.ring_exit import RingExit
 from scanner.wire.ring_wire import RingWire
-from scanner.wire.transmit_ring import TransmitRing, slot_size_for
 
 
 class PacketRing(RingWire):
@@ -25,57 +24,60 @@ class PacketRing(RingWire):
     """
 
     def __init__(
-        self, interface: str, options: RingOptions | None = None, longest: int | None = None
+        self,
+        interface: str,
+        options: RingOptions | None = None,
+        longest: int | None = None,
+        exits: int = 1,
     ) -> None:
         """Open the rings; `longest` is the most bytes a packet will have, the MTU unless it is said.
 
-        Short slots are kinder to the processor's caches.
+        Short slots are kinder to the processor's caches. `exits`: where there are several, a process
+        apart sends by each.
         """
         super().__init__(interface, options)
-        self._transmit_ring: TransmitRing | None = None
+        self._exits: list[RingExit] = []
         try:
             _require_ethernet(self._interface)
-            mtu = self._interface.mtu
-            self._framer = Framer(interface, self._interface.mac, mtu)
-            self._longest = self._framer.header_length + min(mtu if longest is None else longest, mtu)
-            self._transmit_ring = TransmitRing(interface, slot_size_for(self._longest))
+            for _ in range(exits):
+                self._exits.append(RingExit(self._interface, longest, apart=exits > 1))
         except BaseException:
             self.close()
             raise
 
+    @property
+    def exits(self) -> Sequence[Exit]:
+        """As many as were asked for."""
+        return self._exits
+
+    def stage(self, batch: Batch) -> Launch:
+        """As `scanner.contracts.Exit`, by the first exit."""
+        return self._exits[0].stage(batch)
+
     def send(self, batch: Batch) -> Sent:
-        """Send the first frames of the batch for which there is room.
+        """Send the first frames of the batch for which there is room, by the first exit.
 
         A full ring or a congested device (ENOBUFS) makes it fewer; the rest counts as
         refused. Raises WireError where the interface is down or gone, UsageError for a batch
         without next hops or longer than the MTU.
         """
-        if self._transmit_ring is None:
-            raise WireError(f"the wire on {self._interface.name} is closed")
-        if batch.next_hops is None:
-            raise UsageError(f"packets on {self._interface.name} need next hops (hardware addresses)")
-        frames = self._framer.frame(batch, batch.next_hops)
-        if frames.shape[1] > self._longest:
-            raise UsageError(
-                f"frames of {frames.shape[1]} bytes; the ring was made for up to {self._longest}"
-            )
-        times = self._transmit_ring.send(frames)
-        self._sent += len(times)
-        self._refused += len(frames) - len(times)
-        return Sent(frames=frames[: len(times)], times=times)
+        return self._exits[0].send(batch)
+
+    def statistics(self) -> WireStatistics:
+        """Counters so far."""
+        received, dropped = self._receive_ring.counts()
+        return WireStatistics(
+            sent=sum(each.sent for each in self._exits),
+            send_refused=sum(each.refused for each in self._exits),
+            received=received,
+            receive_dropped=dropped,
+        )
 
     def close(self) -> None:
         """Give the rings back; twice is fine."""
-        transmit_ring, self._transmit_ring = self._transmit_ring, None
-        if transmit_ring is None:
-            self._receive_ring.close()
-            return
-        # Closing a packet socket waits until every processor has let go of it (synchronize_net), some 30 ms:
-        # two at once take no longer than one.
-        closing = Thread(target=transmit_ring.close)
-        closing.start()
+        for each in self._exits:
+            each.close()
         self._receive_ring.close()
-        closing.join()
 
 
 def _require_ethernet(interface: Interface) -> None:

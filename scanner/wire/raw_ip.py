@@ -6,10 +6,13 @@ neighbours. What leaves, and what does not, is told by `scanner.wire.kernel_outp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from scanner.contracts import Batch, Sent
+from scanner.contracts import Batch, Exit, Launch, Sent, WireStatistics
 from scanner.model import WireError
+from scanner.wire.at_once import at_once
 from scanner.wire.framer import Framer
 from scanner.wire.kernel_output import KernelOutput
 from scanner.wire.receive_ring import RingOptions
@@ -27,6 +30,8 @@ class RawIP(RingWire):
         """Open the raw sockets and the receive ring."""
         super().__init__(interface, options)
         self._closed = False
+        self._sent = 0
+        self._refused = 0
         self._framer = Framer(interface, mtu=self._interface.mtu, link_type=self._interface.link_type)
         self._no_hops = np.zeros(6, dtype=np.uint8)
         try:
@@ -34,6 +39,15 @@ class RawIP(RingWire):
         except BaseException:
             self._receive_ring.close()
             raise
+
+    @property
+    def exits(self) -> Sequence[Exit]:
+        """Itself."""
+        return (self,)
+
+    def stage(self, batch: Batch) -> Launch:
+        """As `scanner.contracts.Exit`: it leaves when it is launched."""
+        return at_once(self.send, batch)
 
     def send(self, batch: Batch) -> Sent:
         """Send the first packets of the batch for which there is room; the rest counts as refused.
@@ -48,6 +62,13 @@ class RawIP(RingWire):
         self._sent += len(times) - kept_in
         self._refused += len(frames) - len(times) + kept_in
         return Sent(frames=frames[: len(times)], times=times)
+
+    def statistics(self) -> WireStatistics:
+        """Counters so far."""
+        received, dropped = self._receive_ring.counts()
+        return WireStatistics(
+            sent=self._sent, send_refused=self._refused, received=received, receive_dropped=dropped
+        )
 
     def close(self) -> None:
         """Close all sockets; twice is fine."""

@@ -31,6 +31,7 @@ from scanner.contracts import Frames
 from scanner.model import WireError
 from scanner.wire.bpf import REJECT_ALL, Instruction, replies_filter
 from scanner.wire.interface import Interface, describe_interface
+from scanner.wire.letting_go import let_go
 from scanner.wire.packet_socket import (
     ETH_P_ALL,
     PACKET_IGNORE_OUTGOING,
@@ -156,9 +157,7 @@ class ReceiveRing:
         with contextlib.suppress(WireError):
             attach_filter(self._socket, REJECT_ALL)
         self._memory = None
-        with contextlib.suppress(BufferError):  # held frames: the mapping goes with the last of them
-            self._map.close()
-        self._socket.close()
+        let_go(self._map.close, self._socket.close)  # with frames held, the mapping goes with the last
 
     def _set_up(self, program: Sequence[Instruction] | None) -> mmap.mmap:
         interface, options = self._interface, self._options

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scanner.contracts import Frames, WireStatistics
+from scanner.contracts import Frames
 from scanner.wire.receive_ring import ReceiveRing, RingOptions
 
 
 class RingWire:
-    """The receiving half of a `scanner.contracts.Wire`, and its counters.
+    """The receiving half of a `scanner.contracts.Wire`.
 
     Raises UsageError without CAP_NET_RAW, WireError where the interface is gone or down.
     """
@@ -16,8 +16,6 @@ class RingWire:
         """Open the receive ring."""
         self._receive_ring = ReceiveRing(interface, options=options)
         self._interface = self._receive_ring.interface
-        self._sent = 0
-        self._refused = 0
 
     @property
     def link_type(self) -> int:
@@ -27,13 +25,6 @@ class RingWire:
     def receive(self, timeout: float) -> Frames:
         """See `ReceiveRing.receive`."""
         return self._receive_ring.receive(timeout)
-
-    def statistics(self) -> WireStatistics:
-        """Counters so far."""
-        received, dropped = self._receive_ring.counts()
-        return WireStatistics(
-            sent=self._sent, send_refused=self._refused, received=received, receive_dropped=dropped
-        )
 
     def fileno(self) -> int:
         """See `ReceiveRing.fileno`."""

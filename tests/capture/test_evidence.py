@@ -57,9 +57,9 @@ def recorded(path: Path) -> list[tuple[int, bytes]]:
 def test_the_capture_holds_probes_and_the_replies_that_were_chosen_in_order(tmp_path):
     path = tmp_path / "sweep.pcap"
     with Evidence(path, [("eth0", 1)]) as capture:
-        capture.write(sent(1, 3), received(2, 4, 5), np.array([0, 2]))
-        capture.write(None, received(6))
-        capture.write(sent(7))
+        capture.write([sent(3), sent(1)], received(2, 4, 5), np.array([0, 2]))
+        capture.write([], received(6))
+        capture.write([sent(7)])
         capture.write()
         # In the file before it is closed: a sweep that is killed leaves what it did.
         assert [time for time, _ in recorded(path)] == [1, 2, 3, 5, 6, 7]

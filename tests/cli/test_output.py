@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import os
+import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from scanner.cli.behind import WriteBehind
 from scanner.model import Verdict
 
 SWEEP = ["sweep", "10.0.0.0/27"]
@@ -137,6 +142,36 @@ def test_on_a_full_disk_the_records_go_to_standard_output(ghostport):
         "ghostport: /dev/full: cannot be written: No space left on device; "
         "the records are on standard output\n"
     )
+
+
+def test_so_they_do_where_it_fills_up_while_it_is_written(ghostport, tmp_path, monkeypatch):
+    def write_all(stream: IO[bytes], data: memoryview) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        stream.write(data[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("scanner.cli.behind.write_all", write_all)
+    ran = ghostport("sweep", "10.0.0.0/24", "-q", "-o", tmp_path / "out")
+
+    assert ran.code == 4
+    assert len(ran.out.splitlines()) == 512
+    assert "cannot be written: No space left on device; the records are on standard output" in ran.err
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_an_interrupt_while_records_are_written_leaves_no_half_of_a_file(ghostport, tmp_path, monkeypatch):
+    def write(self: WriteBehind, data: memoryview) -> int:
+        taken(self, data)
+        raise KeyboardInterrupt
+
+    taken = WriteBehind.write
+    monkeypatch.setattr(WriteBehind, "write", write)
+    (tmp_path / "out").write_text("from last time\n")
+    with contextlib.suppress(KeyboardInterrupt):
+        ghostport("sweep", "10.0.0.0/24", "-q", "-o", tmp_path / "out")
+
+    assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
+    assert (tmp_path / "out").read_text() == "from last time\n"
 
 
 def test_a_pipe_by_name_is_written_as_it_is(ghostport, tmp_path):

@@ -10,6 +10,7 @@ from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import AddressSet, format_address, parse_address
 from scanner.core.decode import decode_untrusted
+from scanner.core.hostpace import HostPace
 from scanner.core.lane import Lane
 from scanner.core.ledger import Replies
 from scanner.core.records import verdicts
@@ -35,7 +36,7 @@ def lane_of(
     count: int = 8,
     ports: tuple[int, ...] = (401, 3493),
     attempts: int = 3,
-    shard: tuple[int, int] = (0, 1),
+    ways: int = 1,
     round_trip: RoundTrip | None = None,
 ) -> Lane:
     start, gap = parse_address(first), max(500, count)
@@ -51,17 +52,18 @@ def lane_of(
         key=KEY,
         capacity=4096,
     )
-    return Lane(flows, seed=3, attempts=attempts, round_trip=round_trip or RoundTrip(60.0), shard=shard)
+    return Lane(flows, seed=3, attempts=attempts, round_trip=round_trip or RoundTrip(60.0), ways=ways)
 
 
 def send(lane: Lane, now: float, limit: int = 4096) -> dict[int, bytes]:
     """All probes that may leave now, by task; packet k leaves k milliseconds after the first."""
     sent: dict[int, bytes] = {}
-    while (selection := lane.schedule.take(limit, now)) is not None:
-        packets = lane.stamp(selection)
-        sent |= {task: row.tobytes() for task, row in zip(selection.tasks.tolist(), packets, strict=True)}
-        times = WALL + round(now * 1e9) + MS * np.arange(len(selection), dtype=np.int64)
-        lane.schedule.sent(selection, times, now)
+    for way in lane.schedule.ways:
+        while (selection := way.take(limit, now)) is not None:
+            packets = lane.stamp(selection)
+            sent |= {task: row.tobytes() for task, row in zip(selection.tasks.tolist(), packets, strict=True)}
+            times = WALL + round(now * 1e9) + MS * np.arange(len(selection), dtype=np.int64)
+            way.sent(selection, times, now)
     return sent
 
 
@@ -267,10 +269,10 @@ def test_outcomes_of_some_tasks() -> None:
 def test_nothing_is_said_of_who_was_never_asked() -> None:
     lane = lane_of(count=8, ports=(401,))
     assert whole(lane) == []
-    selection = lane.schedule.take(3, 0.0)
+    selection = lane.schedule.ways[0].take(3, 0.0)
     assert selection is not None
     lane.stamp(selection)
-    lane.schedule.sent(selection, np.full(2, WALL, dtype=np.int64), 0.0)
+    lane.schedule.ways[0].sent(selection, np.full(2, WALL, dtype=np.int64), 0.0)
     addresses = lane.addresses.at(np.sort(selection.tasks[:2])).tolist()
     assert [verdict.ip for verdict in whole(lane)] == [format_address(address) for address in addresses]
 
@@ -284,17 +286,45 @@ def test_tries_and_time_of_a_silent_target() -> None:
     assert {verdict.time[:19] for verdict in found if verdict.time} == {"2023-11-14T22:13:50"}
 
 
-def test_shards_share_the_targets() -> None:
-    shards = [lane_of(count=9, ports=(401,), shard=(number, 4)) for number in range(4)]
-    answers = [[reply_to(probe) for probe in send(lane, 0.0).values()] for lane in shards]
-    every: list[str] = []
-    for lane, mine in zip(shards, answers, strict=True):
-        hear(lane, [packet for some in answers for packet in some], 0.1)
-        assert lane.replies == len(mine)
-        assert lane.forged == 9 - len(mine), "of targets that this shard has not asked"
-        assert lane.schedule.finished(0.1)
-        every += [verdict.ip for verdict in whole(lane)]
-    assert sorted(every) == sorted(map(format_address, shards[0].addresses.chunk(0, 9).tolist()))
+@pytest.mark.parametrize("ways", [2, 3])
+def test_several_ways_ask_what_one_does(ways: int) -> None:
+    one, several = lane_of(count=9), lane_of(count=9, ways=ways)
+    for now in (0.0, 10.0, 30.0):
+        assert send(several, now) == send(one, now)
+    assert send(several, 90.0) == {}
+    assert [verdict.tries for verdict in whole(several)] == [3] * 18
+    assert several.schedule.progress == 1.0
+    assert several.schedule.attempts == 3
+
+
+def test_answers_to_any_of_several_ways_are_timed_by_their_own_probe() -> None:
+    lane = lane_of(count=9, ports=(401,), ways=2)
+    probes = send(lane, 0.0)
+    # Each way has one after the other, a millisecond apart.
+    _, changed = hear(lane, [reply_to(probe) for probe in probes.values()], 1.0)
+    left = sorted((1000 * MS - changed.rtt).tolist())
+    assert left == sorted([k * MS for k in range(5)] + [k * MS for k in range(4)])
+    assert lane.schedule.finished(1.0)
+    assert lane.schedule.due(1.0) == float("inf")
+
+
+def test_up_to_when_all_ways_have_asked_again() -> None:
+    lane = lane_of(count=9, ports=(401,), ways=2)
+    send(lane, 0.0)
+    first, second = lane.schedule.ways
+    for way, now in ((first, 70.0), (second, 80.0)):
+        assert lane.schedule.asked_again(0) == 0.0, "nobody, or only half of them"
+        selection = way.take(100, now)
+        assert selection is not None
+        way.sent(selection, np.full(len(selection), WALL, dtype=np.int64), now)
+    assert lane.schedule.asked_again(0) == float("inf")
+
+
+def test_whoever_paces_by_the_host_has_one_way() -> None:
+    flows = lane_of().flows
+    pace = HostPace(8, 100.0)
+    lane = Lane(flows, seed=3, attempts=1, round_trip=RoundTrip(60.0), hosts=pace, ways=2)
+    assert len(lane.schedule.ways) == 1
 
 
 def test_a_busy_turn() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.core import ledger as module
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.rules import Rank
 
@@ -34,10 +37,32 @@ def as_replies(rows: list[Reply], first: int = 0) -> Replies:
     )
 
 
+RUNS = pytest.mark.parametrize("run", [1, 3, 1 << 17], ids=["each alone", "a few", "all together"])
+
+
+@contextmanager
+def runs_of(replies: int) -> Iterator[None]:
+    """Ledgers put so many replies in order together."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_RUN", replies)
+        yield
+
+
+def told(ledger: Ledger, tasks: Sequence[int] | None = None) -> tuple[Replies, Replies]:
+    """The deciding replies of some tasks, and the superseded; in order of task, else as they are given."""
+    asked = range(len(ledger.state)) if tasks is None else tasks
+    deciding, superseded = ledger.replies_of(np.array(asked, dtype=np.int64))
+    return in_order(deciding), in_order(superseded)
+
+
+def in_order(some: Replies) -> Replies:
+    return some.take(np.argsort(some.task, kind="stable"))
+
+
 def decided(ledger: Ledger) -> dict[int, tuple[int, int, int]]:
     """Rank, time and number of the deciding reply of each task."""
-    held = ledger.decisions()
-    assert held.task.tolist() == sorted(set(held.task.tolist())), "in order, each once"
+    held, _ = told(ledger)
+    assert held.task.tolist() == sorted(set(held.task.tolist())), "each once"
     for name, offset in (("ttl", 100), ("responder", 1000), ("rtt", 2000)):
         assert (getattr(held, name).astype(int) == held.reason.astype(int) + offset).all(), (
             "all columns are of one reply"
@@ -50,9 +75,15 @@ def decided(ledger: Ledger) -> dict[int, tuple[int, int, int]]:
     }
 
 
-@given(st.lists(replies, max_size=20), st.lists(st.integers(0, 20)))
-def test_against_a_plain_reading(rows: list[Reply], cuts: list[int]) -> None:
+@RUNS
+@given(rows=st.lists(replies, max_size=20), cuts=st.lists(st.integers(0, 20)))
+def test_against_a_plain_reading(run: int, rows: list[Reply], cuts: list[int]) -> None:
     """However the replies are parted: the first of the highest rank decides."""
+    with runs_of(run):
+        against_a_plain_reading(rows, cuts)
+
+
+def against_a_plain_reading(rows: list[Reply], cuts: list[int]) -> None:
     ledger = Ledger(TASKS)
     state: dict[int, tuple[int, int, int]] = {}
     bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
@@ -116,17 +147,23 @@ def test_of_equals_the_earliest_within_one_call_decides() -> None:
 
 
 def stairs(ledger: Ledger) -> list[tuple[int, int, int]]:
-    """Task, rank and number of what was superseded, as the ledger orders it."""
-    below = ledger.superseded()
+    """Task, rank and number of what was superseded, in order of task, and then as the ledger orders it."""
+    _, below = told(ledger)
     for name, offset in (("ttl", 100), ("responder", 1000), ("rtt", 2000)):
         assert (getattr(below, name).astype(int) == below.reason.astype(int) + offset).all()
     return list(zip(below.task.tolist(), below.rank.tolist(), below.reason.tolist(), strict=True))
 
 
-@given(st.lists(replies, max_size=20), st.lists(st.integers(0, 20)))
+@RUNS
+@given(rows=st.lists(replies, max_size=20), cuts=st.lists(st.integers(0, 20)))
 def test_what_was_superseded_does_not_depend_on_how_replies_come_in_batches(
-    rows: list[Reply], cuts: list[int]
+    run: int, rows: list[Reply], cuts: list[int]
 ) -> None:
+    with runs_of(run):
+        every_step_is_kept(rows, cuts)
+
+
+def every_step_is_kept(rows: list[Reply], cuts: list[int]) -> None:
     """Every reply that said more than all before it is kept; the last of them decides."""
     rows = sorted(rows, key=lambda row: row[2])
     expected: dict[int, list[tuple[int, int]]] = {}
@@ -140,7 +177,7 @@ def test_what_was_superseded_does_not_depend_on_how_replies_come_in_batches(
     for begin, end in itertools.pairwise(bounds):
         for ledger in (parted, asked):
             ledger.apply(as_replies(rows[begin:end], begin))
-        asked.decisions()
+        asked.replies_of(np.arange(TASKS))
     for ledger in (together, parted, asked):
         assert stairs(ledger) == [(task, *step) for task in sorted(expected) for step in expected[task][:-1]]
         assert {task: (rank, number) for task, (rank, _, number) in decided(ledger).items()} == {
@@ -166,9 +203,9 @@ def test_nothing_known() -> None:
     ledger = Ledger(3)
     assert ledger.state.dtype == ledger.tries.dtype == np.uint8
     assert ledger.unanswered == 3
-    assert len(ledger.superseded()) == len(ledger.superseded_of(np.arange(3))) == 0
+    assert [len(some) for some in (*told(ledger), *told(ledger, []))] == [0] * 4
     assert len(ledger.apply(as_replies([])).task) == 0
-    held = ledger.decisions()
+    held, _ = told(ledger)
     assert {field.name: getattr(held, field.name).dtype.name for field in fields(Replies)} == {
         "task": "int64",
         "rank": "uint8",
@@ -180,14 +217,6 @@ def test_nothing_known() -> None:
     }
 
 
-def test_a_shard_counts_only_what_it_asks() -> None:
-    ledger = Ledger(10, asked=3)
-    ledger.apply(as_replies([(1, 3, 0), (4, 1, 0)]))
-    assert ledger.unanswered == 1
-    ledger.apply(as_replies([(1, 3, 0), (4, 3, 0)]))
-    assert ledger.unanswered == 1
-
-
 def test_tries_are_counted() -> None:
     ledger = Ledger(5)
     ledger.count_try(np.array([0, 3]))
@@ -196,19 +225,15 @@ def test_tries_are_counted() -> None:
     assert ledger.tries.tolist() == [1, 0, 0, 2, 0]
 
 
-@given(st.lists(replies, max_size=12), st.sets(st.integers(0, TASKS - 1)))
-def test_decisions_of_some_tasks(rows: list[Reply], asked: set[int]) -> None:
+@RUNS
+@given(rows=st.lists(replies, max_size=12), asked=st.sets(st.integers(0, TASKS - 1)))
+def test_decisions_of_some_tasks(run: int, rows: list[Reply], asked: set[int]) -> None:
     ledger = Ledger(TASKS)
-    for number, row in enumerate(rows):
-        ledger.apply(as_replies([row], number))
-    some = ledger.decisions_of(np.array(sorted(asked), dtype=np.int64))
-    whole = ledger.decisions()
-    assert same(some, whole.take(np.isin(whole.task, list(asked))))
-    below = ledger.superseded()
-    assert same(
-        ledger.superseded_of(np.array(sorted(asked), dtype=np.int64)),
-        below.take(np.isin(below.task, list(asked))),
-    )
+    with runs_of(run):
+        for number, row in enumerate(rows):
+            ledger.apply(as_replies([row], number))
+    for some, whole in zip(told(ledger, sorted(asked)), told(ledger), strict=True):
+        assert same(some, whole.take(np.isin(whole.task, list(asked))))
 
 
 def same(some: Replies, others: Replies) -> bool:

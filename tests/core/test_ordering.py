@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.core import ordering
-from scanner.core.ordering import counted, distinct, merged_order, stable_order
+from scanner.core.ordering import consecutive, counted, distinct, merged_order, places, stable_order
 
 keys_of = st.lists(st.integers(0, 5) | st.integers(0, (1 << 64) - 1), max_size=40)
 
@@ -29,6 +30,22 @@ def test_runs_are_merged_one_behind_the_other(one: list[int], two: list[int]) ->
     keys = sorted(one) + sorted(two)
     found = merged_order(np.array(keys, dtype=np.uint64))
     assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+
+
+@given(
+    st.sets(st.integers(-20, 20)) | st.integers(-9, 9).map(lambda first: range(first, first + 9)), st.data()
+)
+def test_places_among_others(among: Collection[int], data: st.DataObject) -> None:
+    ordered = sorted(among)
+    numbers = data.draw(st.lists(st.sampled_from(ordered)) if ordered else st.just([]))
+    found = places(np.array(numbers, dtype=np.int64), np.array(ordered, dtype=np.int64))
+    assert found.tolist() == [ordered.index(number) for number in numbers]
+
+
+@given(st.sets(st.integers(-5, 5), min_size=1))
+def test_whether_numbers_have_no_gap(numbers: set[int]) -> None:
+    first, *_, last = [*sorted(numbers)] * 2
+    assert consecutive(np.array(sorted(numbers))) == (numbers == set(range(first, last + 1)))
 
 
 @given(keys_of)

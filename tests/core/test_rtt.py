@@ -94,3 +94,25 @@ def test_a_reply_that_seems_older_than_its_probe_counts_as_none() -> None:
     trip = observed([-5.0, -0.001])
     assert trip.smoothed == 0.0
     assert trip.timeout(0) == LEAST_TIMEOUT
+
+
+def test_on_a_path_that_is_not_known_the_last_try_is_waited_for_as_long_as_doubling_says() -> None:
+    for trip in (observed([]), observed([0.01] * 99)):
+        assert [trip.patience(attempt) for attempt in (0, 2)] == [trip.timeout(0), trip.timeout(2)]
+
+
+def test_on_a_path_that_is_well_known_the_last_try_is_waited_for_no_longer_than_it_takes() -> None:
+    assert observed([0.001] * 100).patience(2) == LEAST_TIMEOUT
+    assert observed([0.001] * 99 + [0.08]).patience(2) == pytest.approx(0.16)
+    trip = observed([0.001] * 1000 + [0.3])
+    assert trip.patience(0) == trip.timeout(0)
+    assert trip.patience(2) == pytest.approx(0.6)
+    assert trip.timeout(0) < trip.patience(2) < trip.timeout(2)
+
+
+@given(st.lists(st.floats(1e-6, 5.0), min_size=1, max_size=200), st.integers(0, 5))
+def test_patience_is_never_less_than_a_first_try_has_nor_more_than_its_own(
+    samples: list[float], attempt: int
+) -> None:
+    trip = observed(samples, longest=2.0)
+    assert trip.timeout(0) <= trip.patience(attempt) <= trip.timeout(attempt)

@@ -72,7 +72,7 @@ def run(
     accepted: Callable[[int, int], int] = lambda _turn, count: count,
     pause: float = 0.001,
     start: float = 50.0,
-    shard: tuple[int, int] = (0, 1),
+    way: tuple[int, int] = (0, 1),
     timeout: Callable[[int], float] = doubling,
 ) -> Run:
     """Drive a schedule to its end.
@@ -80,8 +80,8 @@ def run(
     latency: of the reply to try k of a task. accepted: how many packets the wire takes of a turn's.
     pause: how long a turn takes.
     """
-    ledger = Ledger(tasks, shard_size(tasks, *shard))
-    done = Run(Schedule(ledger, 7, attempts, timeout, shard), ledger)
+    ledger = Ledger(tasks)
+    done = Run(Schedule(ledger, 7, attempts, timeout, way), ledger)
     pending: list[tuple[float, int]] = []
     now, turn = start, 0
     while not done.schedule.finished(now):
@@ -295,14 +295,13 @@ def test_no_room_no_tasks(limit: int) -> None:
     assert Schedule(Ledger(10), 7, 1, doubling).take(limit, 0.0) is None
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3, 7, 50])
-def test_shards_ask_every_task_once_between_them(shards: int) -> None:
+@pytest.mark.parametrize("ways", [1, 2, 3, 7, 50])
+def test_ways_ask_every_task_once_between_them(ways: int) -> None:
     tasks, every = 40, []
-    for shard in range(shards):
-        done = run(tasks, attempts=2, limit=7, shard=(shard, shards))
+    for way in range(ways):
+        done = run(tasks, attempts=2, limit=7, way=(way, ways))
         assert done.tasks(0) == done.tasks(1)
         every += done.tasks(0)
-        assert done.ledger.unanswered == len(done.tasks(0))
         if done.probes:
             sent = np.array(done.tasks(1), dtype=np.int64)
             found = done.schedule.sent_at(sent, np.ones(len(sent), dtype=np.int64))
@@ -310,10 +309,11 @@ def test_shards_ask_every_task_once_between_them(shards: int) -> None:
     assert sorted(every) == list(range(tasks))
 
 
-def test_a_shard_ends_when_its_own_tasks_are_answered() -> None:
-    done = run(40, shard=(1, 3), latency=lambda _task, _attempt: 0.01)
+def test_a_way_whose_own_tasks_are_answered_asks_no_more() -> None:
+    done = run(40, way=(1, 3), latency=lambda _task, _attempt: 0.01)
     assert len(done.probes) == shard_size(40, 1, 3)
-    assert done.ended < 50 + 0.05
+    assert done.ledger.unanswered > 0
+    assert done.ended == pytest.approx(50 + 0.7), "when all of them would be asked again"
 
 
 def test_nothing_to_do() -> None:
@@ -474,18 +474,96 @@ def test_many_hosts_at_a_low_limit_are_as_fast_as_it_allows() -> None:
     assert now == pytest.approx(9 / 5 + 0.1, abs=0.02)
 
 
-def test_what_is_behind_a_selection_is_what_is_asked_next():
+def test_what_comes_up_is_what_is_asked_next():
     schedule = Schedule(Ledger(100), 7, 2, doubling)
     first = schedule.take(30, 50.0)
     assert first is not None
-    behind = schedule.behind(first, 30)
-    assert behind is not None
+    upcoming = schedule.upcoming(30, first)
+    assert upcoming is not None
     schedule.sent(first, np.full(30, WALL, dtype=np.int64), 50.0)
+    again = schedule.upcoming(30, None)
     second = schedule.take(30, 50.0)
     assert second is not None
-    assert behind.attempt == second.attempt == 0
-    assert behind.tasks.tolist() == second.tasks.tolist()
-    assert behind.positions.tolist() == second.positions.tolist()
+    assert again is not None
+    assert upcoming.attempt == second.attempt == 0
+    assert upcoming.tasks.tolist() == again.tasks.tolist() == second.tasks.tolist()
+    assert upcoming.positions.tolist() == second.positions.tolist()
     everything = schedule.take(100, 50.0)
     assert everything is not None
-    assert schedule.behind(everything, 30) is None
+    assert schedule.upcoming(30, everything) is None
+
+
+def test_the_last_try_has_a_wait_of_its_own():
+    ledger = Ledger(10)
+    schedule = Schedule(ledger, 7, 2, doubling, patience=lambda _attempt: 0.3)
+    for now in (0.0, 0.7):
+        selection = schedule.take(10, now)
+        assert selection is not None
+        schedule.sent(selection, np.full(10, WALL, dtype=np.int64), now)
+    assert schedule.due(0.7) == pytest.approx(1.0)
+    assert schedule.finished(1.0)
+
+
+def test_stragglers_may_be_left_until_all_have_been_asked():
+    ledger = Ledger(10_000)
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
+    silent = []
+    for now in (0.0, 2.0):
+        selection = schedule.take(5000, now, first=True)
+        assert selection is not None
+        assert selection.attempt == 0
+        schedule.sent(selection, np.full(5000, WALL, dtype=np.int64), now)
+        answer(ledger, selection.tasks[:4700].tolist())
+        silent += selection.tasks[4700:].tolist()
+    again = schedule.take(5000, 2.0, first=True)
+    assert again is not None
+    assert (again.attempt, again.tasks.tolist()) == (1, silent[:300]), "the others have not waited yet"
+    answer(ledger, again.tasks[:200].tolist())
+    fewer = schedule.take(5000, 2.0)
+    assert fewer is not None
+    assert fewer.tasks.tolist() == silent[200:300], "who has answered meanwhile is left alone"
+    schedule.sent(fewer, np.full(100, WALL, dtype=np.int64), 2.0)
+    rest = schedule.take(5000, 3.1, first=True)
+    assert rest is not None
+    assert rest.tasks.tolist() == silent[300:]
+
+
+def test_stragglers_are_asked_where_nobody_else_is_left():
+    ledger = Ledger(100)
+    schedule = Schedule(ledger, 7, 2, lambda _attempt: 1.0)
+    first = schedule.take(100, 0.0)
+    assert first is not None
+    schedule.sent(first, np.full(100, WALL, dtype=np.int64), 0.0)
+    again = schedule.take(100, 2.0, first=True)
+    assert again is not None
+    assert (again.attempt, len(again)) == (1, 100)
+
+
+@given(
+    st.integers(1, 3), st.integers(1, 400), st.integers(0, 2**32), st.floats(0.0, 1.0), st.integers(1, 150)
+)
+def test_few_who_are_silent_are_asked_in_the_order_of_all(
+    ways: int, tasks: int, seed: int, share: float, limit: int
+) -> None:
+    """Looked for or passed by, they are the same."""
+    silent = np.random.default_rng(seed).random(tasks) < share / 8
+    asked: list[int] = []
+    ledger = Ledger(tasks)
+    schedules = [Schedule(ledger, seed, 3, lambda _attempt: 1.0, (way, ways)) for way in range(ways)]
+    orders: list[list[int]] = []
+    for schedule in schedules:
+        order: list[int] = []
+        while (selection := schedule.take(limit, 0.0, first=True)) is not None:
+            order += selection.tasks.tolist()
+            schedule.sent(selection, np.full(len(selection), WALL, dtype=np.int64), 0.0)
+        orders.append(order)
+    answer(ledger, np.flatnonzero(~silent).tolist())
+    for now in (1.5, 3.0):
+        for schedule, order in zip(schedules, orders, strict=True):
+            again: list[int] = []
+            while (selection := schedule.take(limit, now)) is not None:
+                again += selection.tasks.tolist()
+                schedule.sent(selection, np.full(len(selection), WALL, dtype=np.int64), now)
+            assert again == [task for task in order if silent[task]]
+            asked += again
+    assert sorted(asked) == sorted(2 * np.flatnonzero(silent).tolist())

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.core.addresses import format_address
-from scanner.core.texts import Piece, Texts, Writing, lines
+from scanner.core import texts
+from scanner.core.texts import Few, Piece, Texts, lines
 
-WRITING = Writing()
+SHARED = np.array([0, 1, 1, 0, 2, 0, 0, 2, 1, 0, 0, 1])
+
+
+def few(count: int) -> st.SearchStrategy[Few]:
+    """Columns of few texts, of which some share who has which."""
+    texts = st.lists(st.binary(max_size=9), min_size=3, max_size=5).map(tuple)
+    own = st.lists(st.integers(0, 2), min_size=count, max_size=count)
+    which = own.map(lambda rows: np.array(rows, dtype=np.intp)) | st.just(SHARED[:count])
+    return st.builds(Few, texts, which)
+
+
 COLUMNS = st.integers(0, 12).flatmap(
     lambda count: st.tuples(
         st.just(count),
         st.lists(
             st.binary(max_size=9)
-            | st.lists(st.binary(max_size=40), min_size=count, max_size=count).map(Texts.of),
+            | st.lists(st.binary(max_size=40), min_size=count, max_size=count).map(Texts.of)
+            | few(count),
             max_size=6,
         ),
     )
@@ -26,16 +35,40 @@ COLUMNS = st.integers(0, 12).flatmap(
 
 
 def texts_of(pieces: list[Piece], count: int) -> list[str]:
-    return lines([*pieces, b"\n"], count).decode().splitlines()
+    return bytes(lines([*pieces, b"\n"], count)).decode().splitlines()
 
 
-@given(COLUMNS)
-def test_pieces_follow_each_other_in_every_line(drawn):
+def text_of(piece: Piece, row: int) -> bytes:
+    if isinstance(piece, Few):
+        return piece.texts[int(piece.which[row])]
+    return piece if isinstance(piece, bytes) else piece.text(row)
+
+
+@pytest.mark.parametrize("most", [1, 30, 512])
+@given(drawn=COLUMNS)
+def test_pieces_follow_each_other_in_every_line(most, drawn):
     count, pieces = drawn
-    expected = b"".join(
-        piece if isinstance(piece, bytes) else piece.text(row) for row in range(count) for piece in pieces
-    )
-    assert lines(pieces, count) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texts, "_MOST_JOINED", most)
+        written = lines(pieces, count)
+    assert written == b"".join(text_of(piece, row) for row in range(count) for piece in pieces)
+    assert written.readonly
+
+
+def test_what_few_texts_make_together_is_laid_as_one(monkeypatch):
+    laid: list[Texts] = []
+    monkeypatch.setattr(texts, "_lay", lambda _room, _place, piece, _behind: laid.append(piece))
+    two, three = np.array([0, 1] * 6), np.array([0, 1, 2] * 4)
+    pieces: list[Piece] = [
+        b"<",
+        Few((b"a", b"b"), two),
+        b"-",
+        Few((b"c", b"d"), two),
+        Few((b"x", b"y", b"z"), three),
+        b">",
+    ]
+    lines([*pieces, Texts.of([b"end"] * 12)], 12)
+    assert [len(set(column.cells.tolist())) for column in laid] == [6, 1]
 
 
 def test_a_long_cell_before_a_short_line_end_spoils_no_neighbour():
@@ -44,34 +77,6 @@ def test_a_long_cell_before_a_short_line_end_spoils_no_neighbour():
 
 
 def test_where_something_is_not_there_nothing_is_written():
-    column = Texts.of([b"one", b"two"]).where(np.array([False, True]))
-    assert texts_of([b"<", column, b">"], 2) == ["<>", "<two>"]
-
-
-@given(st.lists(st.integers(0, 2**32 - 1)))
-def test_addresses_are_dotted(addresses):
-    written = texts_of(WRITING.quads(np.array(addresses, dtype=np.uint32)), len(addresses))
-    assert written == [format_address(address) for address in addresses]
-
-
-@pytest.mark.parametrize("most", [9_999, 2**63 - 1])
-@given(data=st.data())
-def test_integers_are_decimal(most, data):
-    numbers = data.draw(st.lists(st.integers(-1 if most > 9_999 else 0, most)))
-    assert texts_of([WRITING.decimals(np.array(numbers, dtype=np.int64))], len(numbers)) == [
-        str(number) for number in numbers
-    ]
-
-
-@given(st.lists(st.integers(0, 2**63 // 1000) | st.integers(10**15 - 2, 10**15 + 2) | st.integers(0, 10**5)))
-def test_thousandths_are_the_shortest_text_of_their_float(numbers):
-    written = texts_of(WRITING.thousandths(np.array(numbers, dtype=np.int64)), len(numbers))
-    assert written == [repr(number / 1000) for number in numbers]
-
-
-@given(st.lists(st.integers(-(2**62), 2**62) | st.integers(1_700_000_000 * 10**9, 1_700_000_004 * 10**9)))
-def test_moments_are_iso_8601_to_the_microsecond(times):
-    written = texts_of(WRITING.moments(np.array(times, dtype=np.int64)), len(times))
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    moments = [epoch + timedelta(microseconds=time // 1000) for time in times]
-    assert written == [f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z" for moment in moments]
+    for column in (Texts.of([b"one", b"two"]), Few((b"two", b"one"), np.array([1, 0]))):
+        there = column.where(np.array([False, True]))
+        assert texts_of([b"<", there, b">"], 2) == ["<>", "<two>"]

@@ -133,7 +133,7 @@ def test_an_answer_names_its_task_and_try(name: str, ports: tuple[int, ...]) -> 
         claims = claims_of([answer(probe) for probe in stamped(flows, tasks, attempt)])
         matched = flows.match(claims, tries_of(flows, attempt + 1))
         assert matched.genuine.all()
-        order = np.argsort(claims.frame[matched.row])
+        order = np.argsort(matched.claims.frame)
         assert matched.task[order].tolist() == tasks.tolist()
         assert matched.attempt.tolist() == [attempt] * len(tasks)
         unsent = flows.match(claims, tries_of(flows, attempt))
@@ -225,7 +225,7 @@ def test_what_names_no_task_is_not_matched() -> None:
     ]
     claims = claims_of(strangers)
     assert len(claims) == len(strangers) - 1, "all but the kernel's bare reset claim something"
-    assert len(flows.match(claims, tries_of(flows, 1)).row) == 0
+    assert len(flows.match(claims, tries_of(flows, 1)).task) == 0
 
 
 @pytest.mark.parametrize("protocol", [6, 17])
@@ -252,7 +252,7 @@ def test_another_key_makes_all_of_it_forged() -> None:
     tasks = np.arange(flows.tasks)
     claims = claims_of([reply_to(probe) for probe in stamped(other, tasks, 0)])
     matched = flows.match(claims, tries_of(flows, 255))
-    assert len(matched.row) == flows.tasks
+    assert len(matched.task) == flows.tasks
     assert not matched.genuine.any()
 
 

@@ -101,9 +101,10 @@ def verdicts(probe: Probe, reply: Callable[[Packet], Packet]) -> list[tuple[str,
     claims = Rules(rules).claims(decoded)
     matched = lane.match(claims, np.ones(201, dtype=np.uint8))
     found = []
-    for row, genuine in zip(matched.row.tolist(), matched.genuine.tolist(), strict=True):
-        state = state_of(int(claims.rank[row]), PROTOCOLS[int(claims.protocol[row])])
-        found.append((state.value, REASONS[claims.reason[row]].value) if genuine else ("forged", ""))
+    named = matched.claims
+    for row, genuine in enumerate(matched.genuine.tolist()):
+        state = state_of(int(named.rank[row]), PROTOCOLS[int(named.protocol[row])])
+        found.append((state.value, REASONS[named.reason[row]].value) if genuine else ("forged", ""))
     return found
 
 

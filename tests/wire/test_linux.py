@@ -134,3 +134,16 @@ def test_a_wire_for_each_hop(network: Network, veth, target: str, kind: Callable
         wire = network.open(hop, packets=100, longest=60)
     assert type(wire) is kind
     wire.close()
+
+
+@pytest.mark.parametrize(("packets", "processors", "exits"), [(100, 2, 1), (1 << 16, 8, 2), (1 << 16, 1, 1)])
+def test_a_large_sweep_has_an_exit_for_each_of_two_processors(
+    network: Network, veth, monkeypatch: pytest.MonkeyPatch, packets: int, processors: int, exits: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(processors)))
+    [(hop, _)] = network.routes(parse_targets(["10.77.0.2"]), None, Sources())
+    assert hop is not None
+    with namespaces.entered(veth.near):
+        wire = network.open(hop, packets=packets, longest=60)
+    assert len(wire.exits) == exits
+    wire.close()

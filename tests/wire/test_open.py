@@ -11,7 +11,7 @@ from scanner.wire.receive_ring import RingOptions
 
 MAC = b"\x02\0\0\0\0\1"
 OPTIONS = RingOptions(blocks=4)
-RING, RAW = ("PacketRing", "x0", OPTIONS, 60), ("RawIP", "x0", OPTIONS)
+RING, RAW = ("PacketRing", "x0", OPTIONS, 60, 2), ("RawIP", "x0", OPTIONS)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def opened(monkeypatch: pytest.MonkeyPatch):
 
     def open_wire(kind: WireKind, mac: bytes | None) -> object:
         hop = Hop("x0", source=1, gateway=None, on_link=True, loopback=False, mac=mac, mtu=1500, wire=kind)
-        return opening.open_wire(hop, OPTIONS, 60)
+        return opening.open_wire(hop, OPTIONS, 60, 2)
 
     return open_wire
 

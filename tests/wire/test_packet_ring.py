@@ -282,3 +282,79 @@ def test_speed_is_that_of_a_packet_generator(veth) -> None:
         assert 6 * 8192 / (time.perf_counter() - before) > 100_000
     finally:
         wire.close()
+
+
+@pytest.fixture(params=[96, 1000], ids=["slots to spare", "too few slots"])
+def two_ways(veth, request) -> Iterator[PacketRing]:
+    with namespaces.entered(veth.near):
+        wire = PacketRing("near", SMALL, request.param, exits=2)
+    yield wire
+    wire.close()
+
+
+def test_two_exits_send_at_once_what_was_staged_while_they_sent(veth, two_ways, far) -> None:
+    batches = [packets(3072, 40) for _ in range(8)]
+    for number, batch in enumerate(batches):
+        batch[:, 4] = number
+    arrivals = [way.stage(Batch(batches[k], next_hops=hop(veth)))() for k, way in enumerate(two_ways.exits)]
+    sent = []
+    for number in range(2, 8):
+        way = two_ways.exits[number % 2]
+        launch = way.stage(Batch(batches[number], next_hops=hop(veth)))
+        sent.append(arrivals.pop(0)())
+        arrivals.append(launch())
+    sent += [arrived() for arrived in arrivals]
+    frames = seen(far, 8 * 3072)
+    for number, each in enumerate(sent):
+        assert len(each.times) == 3072
+        assert (np.diff(each.times) >= 0).all()
+        # The contract keeps them as long as the next but one is not framed.
+        assert number < 6 or [row.tobytes() for row in each.frames] == [
+            frame for frame in frames if frame[18] == number
+        ]
+    assert sorted(frame[14:] for frame in frames) == sorted(
+        row.tobytes() for batch in batches for row in batch
+    )
+    assert two_ways.statistics().sent == 8 * 3072
+
+
+def test_what_was_staged_last_is_what_leaves(veth, two_ways, far) -> None:
+    way = two_ways.exits[0]
+    first, last = packets(600, 40), packets(700, 40)
+    last[:, 4] = 1
+    forgotten = way.stage(Batch(first, next_hops=hop(veth)))
+    launch = way.stage(Batch(last, next_hops=hop(veth)))
+    with pytest.raises(RuntimeError, match="another batch was staged"):
+        forgotten()
+    assert len(launch()().times) == 700
+    assert {frame[18] for frame in seen(far, 701)} == {1}
+
+
+def test_what_was_staged_behind_a_batch_that_left_in_part_leaves_whole(veth, two_ways, far) -> None:
+    way = two_ways.exits[0]
+    launch = way.stage(Batch(packets(600, 40), next_hops=hop(veth)))
+    way._ring._lengths[100] = 0xFFFF  # the kernel stops there
+    flying = launch()
+    behind = packets(600, 40)
+    behind[:, 4] = 1
+    launch = way.stage(Batch(behind, next_hops=hop(veth)))
+    assert len(flying().times) == 100
+    assert len(launch()().times) == 600
+    assert [frame[18] for frame in seen(far, 701)] == [0] * 100 + [1] * 600
+    assert two_ways.statistics().send_refused == 500
+
+
+def test_an_interface_that_goes_down_stops_a_sending_process_with_one_line(veth, two_ways) -> None:
+    way = two_ways.exits[1]
+    namespaces.ip_batch(veth.near, ["link set near down"])
+    with pytest.raises(WireError, match="near is down"):
+        way.stage(Batch(packets(3000, 40), next_hops=hop(veth)))()()
+
+
+def test_a_sending_process_that_is_killed_is_missed_with_one_line(veth, two_ways) -> None:
+    way = two_ways.exits[1]
+    process = way._ring._process._process
+    process.kill()
+    process.wait()
+    with pytest.raises(WireError, match="the process that sends has ended"):
+        way.stage(Batch(packets(512, 40), next_hops=hop(veth)))()()
