@@ -26,7 +26,7 @@ from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
 
-CHUNK = 16 << 20
+CHUNK = 12 << 20
 """Bytes of a file that are looked at together: many lanes to walk in, and little memory."""
 
 SNAPLEN = 262_144

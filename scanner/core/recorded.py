@@ -41,7 +41,7 @@ from scanner.model import Protocol, Reason
 
 Numbers = NDArray[np.uint32]
 
-_HELD = 1 << 17
+_HELD = 1 << 16
 """Probes, and claims, that are held in memory; and as many of both together are judged at once."""
 
 _OPEN_INFERRED = NOTES.index("open-inferred")
