@@ -8,7 +8,7 @@ waits are float seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -85,6 +85,19 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def part(self, begin: int, end: int) -> Frames:
+        """Those from one up to another, without that one; where that is all, these themselves."""
+        if begin <= 0 and end >= len(self):
+            return self
+        some = slice(begin, end)
+        return replace(
+            self,
+            starts=self.starts[some],
+            lengths=self.lengths[some],
+            original_lengths=self.original_lengths[some],
+            times=self.times[some],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +314,15 @@ class Identifier:
     identify: is handed a connection of its own and says what is there, None where it does not know. It
         may take as long as the connection does; whoever takes longer is not waited for, nor asked again.
     ports: asked about these alone, before all that have none; without any, asked about every port.
+    recognise: is handed what the client and the service of a recorded connection said first, up to 64 bytes
+        each, and says what is there, as far as that tells; None: it knows no recordings.
     """
 
     name: str
     summary: str
     identify: Callable[[Conversation], model.Service | None]
     ports: tuple[int, ...] = ()
+    recognise: Callable[[bytes, bytes], model.Service | None] | None = None
 
 
 class Reporter(Protocol):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from scanner.contracts import Conversation, Identifier
+from scanner.identify import bounded
 from scanner.model import Service
 from scanner.plugins.isolation import speaking
 from scanner.plugins.registry import Plugins
@@ -33,9 +34,6 @@ SURE = 0.8
 
 _GRACE = 1.0
 _LOOK = 0.02
-_MOST_NAME = 64
-_MOST_WORDS = 200
-_MOST_EVIDENCE = 4096
 
 Target = tuple[str, int]
 """Address and port."""
@@ -198,13 +196,7 @@ def _checked(found: object) -> Service | None:
     service = msgspec.convert(msgspec.to_builtins(found), Service)
     if not 0 <= service.confidence <= 1:
         raise ValueError(f"gave a confidence of {service.confidence}, where one from 0 to 1 is wanted")
-    return msgspec.structs.replace(
-        service,
-        name=service.name[:_MOST_NAME],
-        product=service.product and service.product[:_MOST_WORDS],
-        version=service.version and service.version[:_MOST_WORDS],
-        evidence=service.evidence[:_MOST_EVIDENCE],
-    )
+    return bounded(service)
 
 
 def _stuck(work: _Work, seconds: float) -> list[_Hand]:

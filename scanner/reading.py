@@ -30,21 +30,23 @@ from scanner.core.ipv6 import Ipv6Set, high_in_zone
 from scanner.core.loss import most_tries
 from scanner.core.outcomes import Absent, OutcomeSource, absent, in_address_order
 from scanner.core.packets import Decoded
-from scanner.core.pairing import Pairing, Pairs
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Selection
-from scanner.core.stragglers import MOST_PASSES
 from scanner.model import CaptureError, GhostportError, Reason
 from scanner.result import OnlyDecided, Result
 
 if TYPE_CHECKING:
     from scanner.core.conversations import Conversation, Conversations
+    from scanner.core.pairing import Pairing, Pairs
 
 GHOST_PORT = 401
 """What is asked about where nobody says otherwise."""
 
 _PORTS = 1 << 16
+_AT_ONCE = 1 << 16
+"""Frames that are looked at together: so many that their columns are near at hand, in a processor's cache."""
+
 _MOST_SOURCES = 1 << 16
 """IPv6 addresses that a sweep may have left from."""
 
@@ -66,7 +68,11 @@ class Reading:
 
     def talks(self) -> Iterator[Conversation]:
         """The conversations."""
-        return iter(()) if self.conversations is None else self.conversations.finish(self.names)
+        if self.conversations is None:
+            return iter(())
+        from scanner.recognising import Recogniser  # noqa: PLC0415 - for those who ask
+
+        return self.conversations.finish(self.names, Recogniser().service)
 
 
 def read_capture(
@@ -186,8 +192,10 @@ class _Reader:
         """Take in frames, the evidence of a sweep where there is its plan."""
         traffic = self._traffic_of(plan)
         for chunk in frames:
-            traffic.add(self._within(chunk), self.frames)
-            self.frames += len(chunk)
+            for begin in range(0, len(chunk), _AT_ONCE):
+                part = chunk.part(begin, begin + _AT_ONCE)
+                traffic.add(self._within(part), self.frames)
+                self.frames += len(part)
 
     def _traffic_of(self, plan: Plan | None) -> _Traffic:
         if plan is None and self._common is not None:
@@ -207,7 +215,11 @@ class _Reader:
             from scanner.core.conversations import Conversations  # noqa: PLC0415 - for those who ask
 
             self._talks = Conversations(self._asked)
-        pairing = Pairing(question) if self._wants_pairs else None
+        pairing = None
+        if self._wants_pairs:
+            from scanner.core.pairing import Pairing  # noqa: PLC0415 - for those who ask
+
+            pairing = Pairing(question)
         traffic = _Traffic(question, plan, self._book, self._scratch, self._talks, pairing)
         self._traffic.append(traffic)
         if plan is None:
@@ -379,6 +391,8 @@ def _ports_of_plan(plan: Plan | None) -> NDArray[np.bool_]:
 
 
 def _key(plan: Plan, book: AddressBook) -> CookieKey:
+    from scanner.core.stragglers import MOST_PASSES  # noqa: PLC0415 - for those who have a plan
+
     hosts = plan.hosts(plan.sources)
     if hosts.ipv6.size > _MOST_SOURCES:
         msg = f"a plan names {hosts.ipv6.size} sources, more than {_MOST_SOURCES}; it is damaged"

@@ -13,19 +13,20 @@ The format is draft-ietf-opsawg-pcap, and pcap-savefile(5):
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.aside import aside
 from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
 
-CHUNK = 8 << 20
+CHUNK = 12 << 20
 """Bytes of a file that are looked at together: many lanes to walk in, and little memory."""
 
 SNAPLEN = 262_144
@@ -44,6 +45,7 @@ PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
 
 _FILE_HEADER_LENGTH = 24
 _RECORD_HEADER_LENGTH = 16
+_SIZE_AT = 8
 _VERSION = (2, 4)
 _LINK_TYPE_BITS = 0x03FF_FFFF
 _SECOND = 1_000_000_000
@@ -110,7 +112,7 @@ class Window:
         self._stream = stream
         self._chunk = chunk
         self._may_read_ahead = ahead
-        self._ahead: _Ahead | None = None
+        self._ahead: Callable[[], _Piece] | None = None
 
     def slide(self, passed: int, least: int) -> None:
         """Leave `passed` bytes behind and read on, so that at least `least` are there.
@@ -121,19 +123,21 @@ class Window:
         self.offset += passed
         ahead, self._ahead = self._ahead, None
         # What was given out stays as it is: this is another piece of memory.
-        piece = self._piece(max(self._chunk, least - len(kept))) if ahead is None else ahead.piece()
+        piece = self._piece(max(self._chunk, least - len(kept))) if ahead is None else ahead()
         whole = len(piece.data) >= self._chunk
         self.buffer = piece.behind(kept)
         if len(self.buffer) < least and whole:
             self.buffer = self._piece(least - len(self.buffer)).behind(self.buffer)
         self.data = self.buffer.data
         if whole and self._may_read_ahead:
-            self._ahead = _Ahead(lambda: self._piece(self._chunk))
+            self._ahead = aside(lambda: self._piece(self._chunk))
 
     def close(self) -> None:
         """Wait for what is being read ahead: then nobody uses the stream."""
         if self._ahead is not None:
-            self._ahead.join()
+            with suppress(Exception):
+                self._ahead()
+            self._ahead = None
 
     def _piece(self, count: int) -> _Piece:
         room = np.empty(_SPARE + count, dtype=np.uint8)
@@ -165,32 +169,6 @@ class _Piece:
         begin = _SPARE - len(kept)
         self.room[begin:_SPARE] = kept
         return self.room[begin : _SPARE + len(self.data)]
-
-
-class _Ahead(threading.Thread):
-    """A piece that is read by another thread."""
-
-    def __init__(self, read: Callable[[], _Piece]) -> None:
-        super().__init__(name="read ahead", daemon=True)
-        self._read = read
-        self._pieces: list[_Piece] = []
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Read it."""
-        try:
-            self._pieces.append(self._read())
-        except BaseException as error:
-            # Raised where the piece is asked for.
-            self._error = error
-
-    def piece(self) -> _Piece:
-        """Wait for it. Raises what reading raised."""
-        self.join()
-        if self._error is not None:
-            raise self._error
-        return self._pieces.pop()
 
 
 def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:
@@ -296,8 +274,8 @@ def _chain(window: Window, order: str, limit: int, begin: int) -> Chain:
     data = window.data
     captured = struct.Struct(f"{order}8xI4x").unpack_from
     header = struct.Struct(f"{order}4I").unpack_from
-    words: NDArray[np.uint32] = np.ndarray(
-        max(0, len(data) - 3), dtype=f"{order}u4", buffer=window.buffer, strides=(1,)
+    sizes: NDArray[np.uint32] = np.ndarray(
+        max(0, len(data) - _SIZE_AT - 3), f"{order}u4", window.buffer, offset=_SIZE_AT, strides=(1,)
     )
     # Records of one day have the high half of their seconds in common.
     high = 2 if order == "<" else 0
@@ -305,25 +283,28 @@ def _chain(window: Window, order: str, limit: int, begin: int) -> Chain:
     last = len(data) - _RECORD_HEADER_LENGTH
 
     def lengths(at: NDArray[np.int64]) -> NDArray[np.int64]:
-        return words[at + 8].astype(np.int64) + _RECORD_HEADER_LENGTH
+        return np.add(sizes[at], _RECORD_HEADER_LENGTH, dtype=np.int64)
 
     def length(at: int) -> int:
         size: int = captured(data, at)[0]
         return size + _RECORD_HEADER_LENGTH
 
-    def sound(at: int) -> bool:
+    def after(at: int) -> int | None:
+        """Where the next one begins, if this is likely to be one."""
         _, fraction, size, original = header(data, at)
-        return bool(size <= min(limit, original) and original <= MAX_RECORD and fraction < _SECOND)
+        sound = size <= min(limit, original) and original <= MAX_RECORD and fraction < _SECOND
+        return at + _RECORD_HEADER_LENGTH + size if sound else None
 
     def likely(first: int, until: int) -> int | None:
         within = bytes(data[first : min(until, first + _SEARCHED)])
         place = within.find(mark, high)
         while place >= 0:
             at = first + place - high
-            if at <= last and sound(at):
-                after = at + length(at)
-                if after > last or (sound(after) and data[after + high : after + high + 2] == mark):
-                    return at
+            then = after(at) if at <= last else None
+            if then is not None and (
+                then > last or (data[then + high : then + high + 2] == mark and after(then) is not None)
+            ):
+                return at
             place = within.find(mark, place + 1)
         return None
 

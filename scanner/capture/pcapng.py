@@ -185,7 +185,7 @@ def _chain(window: Window, order: str, last: int) -> Chain:
 
     # What is too short to be a block is stepped over all the same, to be refused later.
     def lengths(at: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.maximum(words[at + 4].astype(np.int64), _LEAST_BLOCK)
+        return np.maximum(words[at + 4], _LEAST_BLOCK, dtype=np.int64)
 
     def length(at: int) -> int:
         size: int = header(data, at)[1]

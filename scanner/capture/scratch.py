@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.aside import aside
 from scanner.model import CaptureError
+
+T = TypeVar("T")
 
 
 class ScratchFile:
     """A temporary file without a name, made when it is first written to, gone when this object is.
 
-    Where it lies, TMPDIR tells.
+    Where it lies, TMPDIR tells. Several threads may use it.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._end = 0
 
     def append(self, data: NDArray[np.uint8]) -> int:
         """Put bytes behind all others. Returns where; raises CaptureError where there is no room."""
-        offset = self._end
+        done = 0
         try:
-            descriptor = self._opened()
-            while self._end < offset + len(data):
-                rest = data[self._end - offset :]
-                self._end += os.pwrite(descriptor, rest.data, self._end)
+            with self._lock:
+                descriptor = self._opened()
+                offset, self._end = self._end, self._end + len(data)
+            while done < len(data):
+                done += os.pwrite(descriptor, data[done:].data, offset + done)
         except OSError as error:
             import tempfile  # noqa: PLC0415
 
@@ -45,6 +53,10 @@ class ScratchFile:
         while done < count:
             done += os.preadv(self._opened(), [data[done:].data], offset + done)
         return data
+
+    def aside(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Begin some work on a thread of its own; what is returned waits for what it gives or raises."""
+        return aside(work)
 
     def _opened(self) -> int:
         if self._descriptor is None:

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 Positions = NDArray[np.int64]
 
 LANE = 1 << 15
-"""Bytes of a lane."""
+"""Bytes of a lane, at least."""
 
-LEAST_LANES = 32
-"""With fewer, walking in step is slower than walking."""
+LEAST_LANES, MOST_LANES = 32, 256
+"""With fewer, walking in step is slower than walking; with more, guessing takes longer than walking."""
 
 _ACTIVE = 24
-"""Lanes that have to be left for another step in all of them to be worth it."""
+"""Lanes that have to be left for more steps in all of them to be worth it."""
+
+_STEPS = 32
+"""Steps that are taken before it is looked which lanes have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,14 @@ def walk(chain: Chain, begin: int) -> tuple[Positions, int]:
     Returns:
         Where those begin that can be read, `(N,)` int64 in order, and where the last of them ends.
     """
-    lanes = (chain.last - begin) // LANE
-    if lanes < LEAST_LANES:
+    span = chain.last - begin
+    if span // LANE < LEAST_LANES:
         return _serially(chain, begin, chain.last + 1)
+    lane = max(LANE, span // MOST_LANES)
     starts = [begin]
-    for border in range(begin + LANE, chain.last - LANE, LANE):
+    for border in range(begin + lane, chain.last - lane, lane):
         # One that reached into its lane from the lane before may be the guess of both.
-        guess = chain.likely(max(border, starts[-1] + 1), border + LANE)
+        guess = chain.likely(max(border, starts[-1] + 1), border + lane)
         if guess is not None:
             starts.append(guess)
     return _joined(chain, _in_step(chain, np.array(starts, dtype=np.int64)))
@@ -77,26 +81,36 @@ def _in_step(chain: Chain, starts: Positions) -> _Lanes:
     """Walk from all starts at once, each as far as the next."""
     lanes = len(starts)
     limits = np.append(starts[1:], chain.last + 1)
-    at = starts.copy()
+    at = starts
     ends = np.empty(lanes, dtype=np.int64)
     active = np.arange(lanes)
-    steps: list[tuple[Positions, Positions]] = []
+    blocks: list[tuple[Positions, Positions]] = []
     while len(active) > _ACTIVE:
-        steps.append((active, at))
-        at = at + chain.lengths(at)
-        going = at < limits[active]
-        if not going.all():
-            ended = ~going
-            ends[active[ended]] = at[ended]
-            active, at = active[going], at[going]
+        block = _block(chain, at)
+        inside = block < limits[active]
+        blocks.append((active, np.where(inside[:-1], block[:-1], -1)))
+        going = inside[-1]
+        ended = np.flatnonzero(~going)
+        ends[active[ended]] = block[np.count_nonzero(inside[:, ended], axis=0), ended]
+        active, at = active[going], block[-1, going]
     rest = {}
     for lane, place in zip(active.tolist(), at.tolist(), strict=True):
         rest[lane], ends[lane] = _serially(chain, place, int(limits[lane]))
-    table = np.full((lanes, len(steps)), -1, dtype=np.int64)
-    for step, (walking, places) in enumerate(steps):
-        table[walking, step] = places
+    table = np.full((lanes, len(blocks) * _STEPS), -1, dtype=np.int64)
+    for number, (walking, places) in enumerate(blocks):
+        table[walking, number * _STEPS : (number + 1) * _STEPS] = places.T
     there = table >= 0
     return _Lanes(starts, ends, table[there], np.append(0, np.cumsum(there.sum(axis=1))), rest)
+
+
+def _block(chain: Chain, at: Positions) -> Positions:
+    """_STEPS steps from each place, `(_STEPS + 1, N)`; what follows where the chain is left means nothing."""
+    block = np.empty((_STEPS + 1, len(at)), dtype=np.int64)
+    block[0] = at
+    for step in range(_STEPS):
+        at = np.minimum(block[step], chain.last)
+        np.add(at, chain.lengths(at), out=block[step + 1])
+    return block
 
 
 @dataclass(frozen=True, slots=True)

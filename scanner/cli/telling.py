@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from scanner.core.addresses import AddressSet, format_address
 from scanner.core.ipv6 import format_ipv6
 from scanner.core.ports import format_ports
-from scanner.core.rate import START_RATE, RateController
 from scanner.model import Protocol
 from scanner.reporters.text import escape, thousands
 from scanner.result import Result
@@ -18,6 +17,7 @@ from scanner.result import Result
 if TYPE_CHECKING:
     # Whoever reads a capture need not wait for what sweeps.
     from scanner.core.conversations import Conversations
+    from scanner.core.rate import RateController
     from scanner.planning import Path, Request, SweepPlan
     from scanner.reading import Reading
     from scanner.sweeping import Sweep
@@ -39,6 +39,8 @@ def about_sweep(plan: SweepPlan, *, verbose: bool) -> Iterator[str]:
 
 def dry_run(plan: SweepPlan) -> Iterator[str]:
     """What would be sent, where, and how long it would take."""
+    from scanner.core.rate import START_RATE  # noqa: PLC0415 - for those who sweep
+
     request = plan.request
     yield from about_sweep(plan, verbose=True)
     tries = request.retries + 1

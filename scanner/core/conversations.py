@@ -25,7 +25,7 @@ from scanner.core.conversation_packets import of_datagrams, of_segments
 from scanner.core.conversation_states import STATES, ConversationState
 from scanner.core.conversation_table import Room
 from scanner.core.packets import NO_TUNNEL, Decoded
-from scanner.model import Protocol
+from scanner.model import Protocol, Service
 
 MOST = 1 << 20
 """Conversations that are kept: 108 bytes each."""
@@ -37,13 +37,21 @@ _AT_ONCE = 8192
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0x100))} | {ord("\\"): "\\\\"}
 
 
+Recognise = Callable[[int, bytes, bytes], Service | None]
+"""Tells a TCP service by its port, and by what the client and the server said first."""
+
+
+def unknown(_port: int, _asked: bytes, _said: bytes) -> None:
+    """Recognises nothing."""
+
+
 class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     r"""One conversation.
 
     `out` is from the client to the server, `in` the way back. `start` and `end` are the times of the first
     and the last packet, ISO 8601 in UTC. `first_out` and `first_in` are up to 64 bytes, as ASCII: what is not
     printable is written as `\x1b`, a backslash as `\\`. `tunnel` is the number of the tunnel that it came in,
-    if it did. `service` is what is known of the server; nothing yet.
+    if it did. `service` is what the first bytes tell of a TCP server, None where they tell nothing.
     """
 
     client: str
@@ -61,7 +69,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first_out: str
     first_in: str
     tunnel: int | None = None
-    service: dict[str, str] | None = None
+    service: Service | None = None
 
 
 class Conversations:
@@ -105,8 +113,13 @@ class Conversations:
                 counts += np.bincount(codes, minlength=len(STATES))
         return Counter({STATES[code]: count for code, count in enumerate(counts.tolist()) if count})
 
-    def finish(self, names: Callable[[NDArray[np.uint32]], list[str]]) -> Iterator[Conversation]:
-        """All conversations in order of start time; `names` turns address numbers into text."""
+    def finish(
+        self, names: Callable[[NDArray[np.uint32]], list[str]], recognise: Recognise = unknown
+    ) -> Iterator[Conversation]:
+        """All conversations in order of start time.
+
+        `names` turns address numbers into text. `recognise` is asked about TCP servers that said something.
+        """
         border = len(self._tcp)
         order = np.argsort(np.concatenate([self._tcp.starts, self._udp.starts]), kind="stable")
         for begin in range(0, len(order), _AT_ONCE):
@@ -121,10 +134,12 @@ class Conversations:
             # Those of TCP come first now: back into the order of the piece.
             back = np.empty(len(piece), dtype=np.int64)
             back[np.argsort(is_udp, kind="stable")] = np.arange(len(piece))
-            yield from _conversations(rows.take(back), names)
+            yield from _conversations(rows.take(back), names, recognise)
 
 
-def _conversations(rows: Rows, names: Callable[[NDArray[np.uint32]], list[str]]) -> Iterator[Conversation]:
+def _conversations(
+    rows: Rows, names: Callable[[NDArray[np.uint32]], list[str]], recognise: Recognise
+) -> Iterator[Conversation]:
     return (
         Conversation(
             client=client,
@@ -142,6 +157,7 @@ def _conversations(rows: Rows, names: Callable[[NDArray[np.uint32]], list[str]])
             first_out=first_out,
             first_in=first_in,
             tunnel=None if tunnel == NO_TUNNEL else tunnel,
+            service=recognise(server_port, out, back) if tcp and back else None,
         )
         for (
             client,
@@ -156,6 +172,8 @@ def _conversations(rows: Rows, names: Callable[[NDArray[np.uint32]], list[str]])
             sizes,
             first_out,
             first_in,
+            out,
+            back,
             tunnel,
         ) in zip(
             names(rows.client),
@@ -170,10 +188,19 @@ def _conversations(rows: Rows, names: Callable[[NDArray[np.uint32]], list[str]])
             rows.sizes.tolist(),
             _escaped(rows.text_out, rows.length_out),
             _escaped(rows.text_in, rows.length_in),
+            _plain(rows.text_out, rows.length_out),
+            _plain(rows.text_in, rows.length_in),
             rows.tunnel.tolist(),
             strict=True,
         )
     )
+
+
+def _plain(text: NDArray[np.uint8], length: NDArray[np.int64]) -> list[bytes]:
+    """The first bytes of each row."""
+    data, width = text.tobytes(), text.shape[1]
+    starts = range(0, len(data), width)
+    return [data[begin : begin + count] for begin, count in zip(starts, length.tolist(), strict=True)]
 
 
 def _times(times: NDArray[np.int64]) -> list[str]:

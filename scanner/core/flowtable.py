@@ -284,6 +284,14 @@ def flow_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
     return keys
 
 
+def target_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
+    """Address, protocol and port in one number, in the order of records."""
+    address = packets.target.astype(np.uint64) << np.uint64(24)
+    protocol = packets.protocol.astype(np.uint64) << np.uint64(16)
+    keys: NDArray[np.uint64] = address + protocol + packets.target_port.astype(np.uint64)
+    return keys
+
+
 def by_flow(
     words: Words, times: NDArray[np.int64], keys: NDArray[np.uint64] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

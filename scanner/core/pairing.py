@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core.flowtable import Probes, join
+from scanner.core.flowtable import Probes, join, target_keys
 from scanner.core.packets import Decoded
-from scanner.core.recorded import Numbers, Question, bearing, target_keys
+from scanner.core.recorded import Numbers, Question, bearing
 from scanner.core.rules import Claims, Rank, Rules
 
 

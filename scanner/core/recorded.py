@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core import cookie
 from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.flowtable import (
@@ -25,22 +25,23 @@ from scanner.core.flowtable import (
     flow_words,
     join,
     mix,
+    target_keys,
 )
+from scanner.core.forgeries import Forgeries
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
 from scanner.core.packets import TCP, UDP, Decoded
 from scanner.core.presence import Presence
 from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
-from scanner.core.runs import Runs, Scratch, cuts
+from scanner.core.runs import Runs, Scratch, cuts, one_ahead
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
-from scanner.core.transport import echoes, flows_of
 from scanner.model import Protocol, Reason
 
 Numbers = NDArray[np.uint32]
 
-_HELD = 1 << 18
+_HELD = 1 << 16
 """Probes, and claims, that are held in memory; and as many of both together are judged at once."""
 
 _OPEN_INFERRED = NOTES.index("open-inferred")
@@ -61,6 +62,9 @@ class CookieKey:
 
     def ours(self, probes: Probes) -> NDArray[np.bool_]:
         """Which probes are the sweep's own."""
+        from scanner.core import cookie  # noqa: PLC0415 - for those who have a key
+        from scanner.core.transport import flows_of  # noqa: PLC0415
+
         ours = self.sources.contains(probes.prober)
         for source in distinct(probes.prober[ours]).tolist():
             for protocol in distinct(probes.protocol).tolist():
@@ -98,6 +102,8 @@ def bearing(question: Question, rules: Rules, decoded: Decoded) -> tuple[Probes,
     claims = rules.claims(decoded)
     claims = claims.where(question.ports[claims.target_port])
     if question.key is not None:
+        from scanner.core.transport import echoes  # noqa: PLC0415 - for those who have a key
+
         probes = probes.where(question.key.ours(probes))
         claims = claims.where(~echoes(claims))
     else:
@@ -173,24 +179,30 @@ class RecordedTraffic:
             renumber: makes of addresses numbers that are in the order of records.
         """
         store = OutcomeStore(self._scratch, _HELD)
-        forged = 0
+        forgeries = Forgeries(of_marked=self._question.key is not None)
         hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
         samples = np.concatenate([self._probes.samples(), self._claims.samples()])
-        for first, last in cuts(samples, _HELD, HASH_BITS):
-            probes = self._probes.between(first, last)
-            if not len(probes):
-                continue
-            outcomes, lies = self._judge(probes, self._claims.between(first, last), heard, hint)
-            forged += lies
-            store.add(_renumbered(outcomes, renumber))
-        return Judgement(store, forged)
+        lots = (partial(self._between, *ends) for ends in cuts(samples, _HELD, HASH_BITS))
+        for probes, claims in one_ahead(self._scratch, lots):
+            outcomes, places = self._judge(probes, claims, heard, hint, forgeries)
+            store.add(_renumbered(outcomes, renumber), places)
+        return Judgement(store, forgeries.count)
+
+    def _between(self, first: int, last: int) -> tuple[Probes, Claims]:
+        return self._probes.between(first, last), self._claims.between(first, last)
 
     def _judge(
-        self, probes: Probes, claims: Claims, heard: Callable[[Numbers], NDArray[np.bool_]], hint: int
-    ) -> tuple[Outcomes, int]:
-        """Outcomes of all probes to some addresses, and how many replies were forged.
+        self,
+        probes: Probes,
+        claims: Claims,
+        heard: Callable[[Numbers], NDArray[np.bool_]],
+        hint: int,
+        forgeries: Forgeries,
+    ) -> tuple[Outcomes, NDArray[np.int64]]:
+        """Outcomes of all probes to some addresses, and the places in the capture of what decided them.
 
-        `hint` is for the silent to none of whose probers there is any packet.
+        `hint` is for the silent to none of whose probers there is any packet. Replies that may be forged go
+        to `forgeries`.
         """
         question = self._question
         joined = join(probes, claims, question.ports if question.key is None else None)
@@ -202,7 +214,7 @@ class RecordedTraffic:
         row, probe = joined.row[joined.genuine], joined.probe[joined.genuine]
         replies = claims.rank[row] != Rank.UNANSWERED
         betrayed = self._betrayed(claims, probes, joined, row[~replies], probe[~replies])
-        row, probe = row[replies], probe[replies]
+        row, probe = _by_place(claims, row[replies], probe[replies], task)
         ledger.apply(
             Replies(
                 task=task[probe],
@@ -226,7 +238,10 @@ class RecordedTraffic:
         if question.key is None:
             unheard = _unheard(asked, task_of_true, len(target), heard)
             _remark(outcomes, distinct(task[betrayed]), unheard, hint)
-        return outcomes, self._forged(claims, probes, joined.row, joined.genuine, task[joined.probe], ledger)
+            forgeries.add_replies(claims, joined, target, task, ledger.state == Rank.OPEN)
+        else:
+            forgeries.add_strangers(claims, probes, joined, question.key.sources)
+        return outcomes, _places(claims, row, task[probe], outcomes)
 
     def _betrayed(
         self,
@@ -247,24 +262,28 @@ class RecordedTraffic:
         silent: NDArray[np.int64] = betrayed[~np.isin(flows[betrayed], flows[joined.probe[spoken]])]
         return silent
 
-    def _forged(
-        self,
-        claims: Claims,
-        probes: Probes,
-        row: NDArray[np.int64],
-        genuine: NDArray[np.bool_],
-        task: NDArray[np.int64],
-        ledger: Ledger,
-    ) -> int:
-        key = self._question.key
-        if key is not None:
-            to_us = key.sources.contains(claims.prober)
-            named = np.isin(target_keys(claims), distinct(target_keys(probes)))
-            return int(np.count_nonzero(to_us & named)) - int(np.count_nonzero(genuine))
-        # What a connection that was made says later has other numbers, and is no forgery.
-        talk = (ledger.state[task] == Rank.OPEN) & (claims.reason[row] != reason_code(Reason.SYN_ACK))
-        reply = claims.rank[row] != Rank.UNANSWERED
-        return int(np.count_nonzero(reply & ~genuine & ~talk))
+
+def _by_place(
+    claims: Claims, row: NDArray[np.int64], probe: NDArray[np.int64], task: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Replies and their probes, those of one task in the order of the capture: at one time, it decides."""
+    of = task[probe]
+    several = np.flatnonzero(np.bincount(of)[of] > 1) if len(of) else of
+    if len(several):
+        order = several[np.argsort(claims.frame[row[several]], kind="stable")]
+        row, probe = row.copy(), probe.copy()
+        row[several], probe[several] = row[order], probe[order]
+    return row, probe
+
+
+def _places(
+    claims: Claims, row: NDArray[np.int64], task: NDArray[np.int64], outcomes: Outcomes
+) -> NDArray[np.int64]:
+    """Places of the replies that decided, of the silent any."""
+    places = np.full(len(outcomes), np.iinfo(np.int64).max)
+    decided = (claims.rank[row] == outcomes.rank[task]) & (claims.times[row] == outcomes.time[task])
+    np.minimum.at(places, task[decided], claims.frame[row[decided]])
+    return places
 
 
 def _first_and_last(told: Claims) -> Claims:
@@ -278,14 +297,6 @@ def _first_and_last(told: Claims) -> Claims:
     ends = np.ones(len(order), dtype=np.bool_)
     ends[1:-1] = (same[order][1:-1] != same[order][:-2]) | (same[order][1:-1] != same[order][2:])
     return told.where(ends[np.argsort(order)])
-
-
-def target_keys(packets: Probes | Claims) -> NDArray[np.uint64]:
-    """Address, protocol and port in one number, in the order of records."""
-    address = packets.target.astype(np.uint64) << np.uint64(24)
-    protocol = packets.protocol.astype(np.uint64) << np.uint64(16)
-    keys: NDArray[np.uint64] = address + protocol + packets.target_port.astype(np.uint64)
-    return keys
 
 
 def _tasks(

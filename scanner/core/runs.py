@@ -6,7 +6,7 @@ that lie in it, sorted; within one key in the order in which they were added.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -22,14 +22,20 @@ _SAMPLED = 256
 """Rows for which one key is kept in memory."""
 
 
+W = TypeVar("W")
+
+
 class Scratch(Protocol):
-    """Somewhere to put bytes for a while."""
+    """Somewhere to put bytes for a while, and somebody to help with it."""
 
     def append(self, data: NDArray[np.uint8]) -> int:
         """Put them behind all others; returns where. Raises CaptureError where there is no room."""
 
     def read(self, offset: int, count: int) -> NDArray[np.uint8]:
         """`count` bytes from there."""
+
+    def aside(self, work: Callable[[], W]) -> Callable[[], W]:
+        """Begin some work, perhaps while what follows goes on; what is returned waits for what it gives."""
 
 
 T = TypeVar("T", bound=Columns)
@@ -60,18 +66,22 @@ class Runs(Generic[T]):
         self._pending: list[tuple[NDArray[np.uint64], T]] = []
         self._waiting = 0
         self._runs: list[_Run] = []
+        self._writing: Callable[[], _Run] | None = None
         self._held: NDArray[np.void] | None = None
         self.count = 0
 
     def add(self, keys: NDArray[np.uint64], rows: T) -> None:
-        """Take in rows. Raises CaptureError where the scratch file has no room."""
+        """Take in rows. Raises CaptureError where the scratch file had no room for those before."""
         if not len(keys):
             return
         self._pending.append((keys, rows))
         self._waiting += len(keys)
         self.count += len(keys)
         if self._waiting >= self._most:
-            self._write(self._sorted())
+            self._settle()
+            pending, self._pending = self._pending, []
+            self._waiting = 0
+            self._writing = self._scratch.aside(lambda: self._written(pending))
 
     def between(self, first: int, last: int) -> T:
         """All rows with keys from `first` to `last`, both included, by key."""
@@ -91,7 +101,8 @@ class Runs(Generic[T]):
 
     def samples(self) -> NDArray[np.uint64]:
         """The key of about every _SAMPLED-th row, in no order."""
-        return np.concatenate([*(run.sample for run in self._runs), self._rest()["key"][::_SAMPLED]])
+        rest = self._rest()["key"][::_SAMPLED]
+        return np.concatenate([*(run.sample for run in self._runs), rest])
 
     def borders(self, step: int, low: int) -> NDArray[np.uint64]:
         """Keys less their `low` bits, ascending, with about `step` rows from each to the next."""
@@ -101,14 +112,21 @@ class Runs(Generic[T]):
     def _rest(self) -> NDArray[np.void]:
         """What has not been written, by key."""
         if self._held is None:
-            self._held = self._sorted()
+            self._settle()
+            pending, self._pending = self._pending, []
+            self._held = self._sorted(pending)
         return self._held
 
-    def _sorted(self) -> NDArray[np.void]:
-        """What has not been written yet, by key; it is not waiting any more."""
-        pending, self._pending = self._pending, []
-        packed = np.empty(self._waiting, dtype=self._layout)
-        self._waiting = done = 0
+    def _settle(self) -> None:
+        """Wait for what is being written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._runs.append(writing())
+
+    def _sorted(self, pending: list[tuple[NDArray[np.uint64], T]]) -> NDArray[np.void]:
+        """Rows by key."""
+        packed = np.empty(sum(len(keys) for keys, _ in pending), dtype=self._layout)
+        done = 0
         for keys, rows in pending:
             part = packed[done : done + len(keys)]
             part["key"] = keys
@@ -117,9 +135,10 @@ class Runs(Generic[T]):
             done += len(keys)
         return _moved(packed, stable_order(packed["key"]))
 
-    def _write(self, packed: NDArray[np.void]) -> None:
+    def _written(self, pending: list[tuple[NDArray[np.uint64], T]]) -> _Run:
+        packed = self._sorted(pending)
         offset = self._scratch.append(packed.view(np.uint8))
-        self._runs.append(_Run(offset, len(packed), packed["key"][::_SAMPLED].copy()))
+        return _Run(offset, len(packed), packed["key"][::_SAMPLED].copy())
 
     def _read(self, run: _Run, first: int, last: int) -> NDArray[np.void]:
         # A sampled key tells of the rows up to the next one.
@@ -129,6 +148,17 @@ class Runs(Generic[T]):
         data = self._scratch.read(run.offset + begin * size, max(0, end - begin) * size)
         packed: NDArray[np.void] = data.view(self._layout)
         return packed[_within(packed["key"], first, last)]
+
+
+def one_ahead(scratch: Scratch, works: Iterable[Callable[[], W]]) -> Iterator[W]:
+    """What works give, in their order; each is begun before what the one before it gave is handed out."""
+    begun: Callable[[], W] | None = None
+    for work in works:
+        begun, given = scratch.aside(work), begun
+        if given is not None:
+            yield given()
+    if begun is not None:
+        yield begun()
 
 
 def cuts(samples: NDArray[np.uint64], most: int, together: int) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,10 @@ _LOW_BITS = 24
 
 @dataclass(frozen=True, slots=True)
 class _Row(Columns):
-    """`Outcomes` of numbers alone; superseded: uint32, one more than a place in a list, 0 for none."""
+    """`Outcomes` of numbers alone; superseded: uint32, one more than a place in a list, 0 for none.
+
+    place: int64, where in the capture it was decided.
+    """
 
     address: NDArray[np.uint32]
     protocol: NDArray[np.uint8]
@@ -35,6 +38,10 @@ class _Row(Columns):
     superseded: NDArray[np.uint32]
     prober: NDArray[np.int64]
     mac: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+_OURS = ("superseded", "place")
 
 
 class OutcomeStore:
@@ -47,17 +54,20 @@ class OutcomeStore:
             nothing, nothing.astype(np.uint8), nothing.astype(np.uint16), Rank.UNANSWERED, 0
         )
         self._superseded: list[object] = []
-        self._runs: Runs[_Row] = Runs(self._plain(empty), scratch, most)
+        self._runs: Runs[_Row] = Runs(self._plain(empty, np.empty(0, dtype=np.int64)), scratch, most)
 
     def __len__(self) -> int:
         return self._runs.count
 
-    def add(self, outcomes: Outcomes) -> None:
-        """Put outcomes away. Raises CaptureError where there is no room."""
+    def add(self, outcomes: Outcomes, places: NDArray[np.int64]) -> None:
+        """Put outcomes away. Raises CaptureError where there is no room.
+
+        `places`: `(N,)`, of two rows of one target that were decided at one time, the lower one holds.
+        """
         keys = outcomes.address.astype(np.uint64) << np.uint64(_LOW_BITS)
         keys |= outcomes.protocol.astype(np.uint64) << np.uint64(16)
         keys |= outcomes.port.astype(np.uint64)
-        self._runs.add(keys, self._plain(outcomes))
+        self._runs.add(keys, self._plain(outcomes, places))
 
     def borders(self, step: int) -> NDArray[np.uint32]:
         """As `OutcomeSource`."""
@@ -66,17 +76,27 @@ class OutcomeStore:
     def outcomes(self, first: int, last: int) -> Outcomes:
         """As `OutcomeSource`."""
         end = min(LAST_KEY, ((last + 1) << _LOW_BITS) - 1)
-        rows = self._runs.between(first << _LOW_BITS, end)
+        rows = _by_place(self._runs.between(first << _LOW_BITS, end))
         superseded = np.full(len(rows), None, dtype=object)
         for row in np.flatnonzero(rows.superseded):
             superseded[row] = self._superseded[rows.superseded[row] - 1]
-        names = (name for name in _Row.__slots__ if name != "superseded")
+        names = (name for name in _Row.__slots__ if name not in _OURS)
         return Outcomes(superseded=superseded, **{name: getattr(rows, name) for name in names})
 
-    def _plain(self, outcomes: Outcomes) -> _Row:
+    def _plain(self, outcomes: Outcomes, places: NDArray[np.int64]) -> _Row:
         number = np.zeros(len(outcomes), dtype=np.uint32)
         for row in np.flatnonzero(outcomes.superseded.astype(np.bool_)):
             self._superseded.append(outcomes.superseded[row])
             number[row] = len(self._superseded)
-        names = (name for name in _Row.__slots__ if name != "superseded")
-        return _Row(superseded=number, **{name: getattr(outcomes, name) for name in names})
+        names = (name for name in _Row.__slots__ if name not in _OURS)
+        return _Row(superseded=number, place=places, **{name: getattr(outcomes, name) for name in names})
+
+
+def _by_place(rows: _Row) -> _Row:
+    """Rows in order of their targets; those of one target in the order in which they were decided."""
+    again = np.ones(max(0, len(rows) - 1), dtype=np.bool_)
+    for column in (rows.address, rows.protocol, rows.port):
+        again &= column[1:] == column[:-1]
+    if not again.any():
+        return rows
+    return rows.take(np.lexsort((rows.place, rows.port, rows.protocol, rows.address)))

@@ -30,17 +30,23 @@ def _identify(talk: Conversation) -> Service | None:
     said = talk.hear(MOST_BYTES)
     if not said:
         return None
+    return _recognise(b"", said) or Service(name="unknown", confidence=0.1, evidence=text_of(said))
+
+
+def _recognise(_asked: bytes, said: bytes) -> Service | None:
+    """Whose greeting it is."""
     for name, confidence, greeting in _GREETINGS:
         if found := greeting.match(said):
             known = {key: text_of(value) for key, value in found.groupdict().items() if value}
             return Service(name=name, confidence=confidence, evidence=text_of(said), **known)
-    return Service(name="unknown", confidence=0.1, evidence=text_of(said))
+    return None
 
 
 BANNER = Identifier(
     name="banner",
     summary="what a service says unasked",
     identify=_identify,
+    recognise=_recognise,
 )
 
 

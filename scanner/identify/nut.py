@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec import structs
+
 from scanner.contracts import Conversation, Identifier
 from scanner.identify import text_of
 from scanner.model import Service
@@ -24,13 +26,29 @@ _FAREWELLS = (b"OK Goodbye", b"Goodbye...")
 def _identify(talk: Conversation) -> Service | None:
     talk.say(b"VER\n")
     answer = talk.line()
-    version = _VERSION.fullmatch(answer)
-    if version is None and _REFUSALS.fullmatch(answer) is None:
+    if _VERSION.fullmatch(answer) is None and _REFUSALS.fullmatch(answer) is None:
         return None
     talk.say(b"LOGOUT\n")
-    farewell = talk.line()
+    return _service(answer, talk.line())
+
+
+def _recognise(asked: bytes, said: bytes) -> Service | None:
+    """What was answered to a recorded client that began as this one does; the answer may be cut off."""
+    if not asked.startswith((b"VER\n", b"VER\r\n")):
+        return None
+    answer, end, farewell = said.partition(b"\n")
+    found = _service(answer + b"\n", farewell)
+    if found is not None and not end and b" - " not in answer:
+        # Of the version there may be more.
+        return structs.replace(found, version=None)
+    return found
+
+
+def _service(answer: bytes, farewell: bytes) -> Service | None:
+    """What the answers to VER and LOGOUT tell."""
+    version = _VERSION.fullmatch(answer)
     parted = farewell.rstrip() in _FAREWELLS
-    if version is None and not parted:
+    if version is None and not (parted and _REFUSALS.fullmatch(answer)):
         return None
     return Service(
         name="nut",
@@ -46,6 +64,7 @@ NUT = Identifier(
     summary="Network UPS Tools' upsd, by VER",
     identify=_identify,
     ports=(401, 3493),
+    recognise=_recognise,
 )
 
 

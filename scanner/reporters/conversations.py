@@ -16,6 +16,7 @@ import msgspec
 
 from scanner.core.conversation_states import STATES, ConversationState
 from scanner.core.conversations import Conversation
+from scanner.model import Service
 from scanner.reporters import pieces, write_all
 from scanner.reporters.text import ABSENT, MOST_PORTS, escape, thousands
 
@@ -173,6 +174,6 @@ def _row(conversation: Conversation) -> tuple[object, ...]:
 
 def _cell(value: object) -> object:
     """A value as a cell that no spreadsheet takes for a formula; what is known of a server, as JSON."""
-    if isinstance(value, dict):
+    if isinstance(value, Service):
         return msgspec.json.encode(value).decode()
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import struct
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.utils import wrpcap
 
 
 @pytest.fixture
@@ -194,6 +198,35 @@ def test_conversations_take_the_place_of_records(ghostport, capture, tmp_path):
     assert ghostport("read", capture, "--conversations", "-o", output, "-q").code == 0
     found = [json.loads(line) for line in output.read_text().splitlines()]
     assert {line["server_port"] for line in found} == {401, 402}
+
+
+def test_what_a_conversation_was_with_is_told_as_of_a_sweep(ghostport, tmp_path):
+    client, server = IP(src="10.0.0.1", dst="10.0.0.2"), IP(src="10.0.0.2", dst="10.0.0.1")
+    path, output = tmp_path / "talk.pcap", tmp_path / "talk"
+    packets = [
+        client / TCP(sport=50000, dport=401, flags="S", seq=9),
+        server / TCP(sport=401, dport=50000, flags="SA", seq=4, ack=10),
+        client / TCP(sport=50000, dport=401, flags="A", seq=10, ack=5),
+        server / TCP(sport=401, dport=50000, flags="PA", seq=5, ack=10) / b"SSH-2.0-Open\x1bSSH_9.2\r\n",
+    ]
+    wrpcap(str(path), [Ether() / packet for packet in packets])
+
+    assert ghostport("read", path, "--conversations", "-o", f"{output}.jsonl", "-q").code == 0
+    assert ghostport("read", path, "--conversations", "-o", f"{output}.csv", "-q").code == 0
+
+    text = (tmp_path / "talk.jsonl").read_text()
+    service = json.loads(text)["service"]
+    assert service == {
+        "name": "ssh",
+        "product": "Open\x1bSSH",
+        "version": "9.2",
+        "confidence": 1.0,
+        "evidence": "SSH-2.0-Open\x1bSSH_9.2",
+    }
+    assert "\x1b" not in text
+    with (tmp_path / "talk.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert json.loads(row["service"]) == service
 
 
 def test_where_nobody_asked_it_says_what_to_try(ghostport, strange):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 class MemoryScratch:
@@ -21,3 +26,7 @@ class MemoryScratch:
         found = np.frombuffer(self.data[offset : offset + count], dtype=np.uint8)
         assert len(found) == count
         return found
+
+    def aside(self, work: Callable[[], T]) -> Callable[[], T]:
+        given = work()
+        return lambda: given

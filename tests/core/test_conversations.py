@@ -26,7 +26,7 @@ from scanner.core.conversation_split import COPY
 from scanner.core.conversations import Conversation, Conversations
 from scanner.core.decode import decode_untrusted
 from scanner.core.packets import Decoded
-from scanner.model import Protocol
+from scanner.model import Protocol, Service
 
 RAW = 101
 CLIENT, SERVER = "10.0.0.1", "10.50.3.4"
@@ -179,6 +179,21 @@ def test_a_conversation_in_full() -> None:
         first_in="\\x1b[2J\\\\",
     )
     assert (conversation.service, conversation.tunnel) == (None, None)
+
+
+def test_what_is_made_of_the_first_bytes_is_told_of_tcp_servers_that_said_something() -> None:
+    heard: list[tuple[int, bytes, bytes]] = []
+
+    def recognise(port: int, asked: bytes, said: bytes) -> Service | None:
+        heard.append((port, asked, said))
+        return Service(name="greeter", confidence=1.0, evidence=said.decode())
+
+    talk = [*HANDSHAKE, out("PA", ISN + 1, b"VER\n"), back("PA", PEER + 1, b"\x1b[2J\\"), *FINS]
+    silent = [out("S", port=50001), out("A", ISN + 1, b"x", port=50001)]
+    conversations = collected(every_ms([*talk, *silent, ask(b"hello"), answer(b"you")]))
+    services = [each.service for each in conversations.finish(format_addresses, recognise)]
+    assert heard == [(401, b"VER\n", b"\x1b[2J\\")]
+    assert services == [Service(name="greeter", confidence=1.0, evidence="\x1b[2J\\"), None, None]
 
 
 def test_udp_states_and_bytes() -> None:

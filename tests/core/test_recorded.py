@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -326,13 +326,40 @@ def claimed(packet, ends):
     return None
 
 
+def between(src: str, dst: str, flags: str = "S", number: int = 0) -> Packet:
+    """A segment from port 401 to port 401."""
+    return IP(src=src, dst=dst) / TCP(sport=401, dport=401, flags=flags, seq=number, ack=number + 1)
+
+
+# Two answers of one moment, from flows of which the second has the lower hash.
+AT_ONCE: list[Timed] = [
+    (0, between(HOSTS[1], HOSTS[2])),
+    (100 * MS, between(HOSTS[2], HOSTS[1])),
+    (100 * MS, between(HOSTS[2], HOSTS[2])),
+]
+# That a port is open, one flow of it tells, and another has a number that its probe had not.
+IN_ANOTHER_FLOW: list[Timed] = [
+    *((0, between(HOSTS[0], HOSTS[0], "SA")) for _ in range(3)),
+    (0, between(HOSTS[0], HOSTS[1])),
+    (0, between(HOSTS[0], HOSTS[1], number=1000)),
+    (0, between(HOSTS[1], HOSTS[1])),
+    *((0, between(HOSTS[0], HOSTS[0])) for _ in range(6)),
+    *((0, between(HOSTS[0], HOSTS[0], "SA")) for _ in range(4)),
+    (100 * MS, between(HOSTS[0], HOSTS[1])),
+    (0, between(HOSTS[1], HOSTS[0], "RA")),
+]
+
+
 @settings(max_examples=200, deadline=None)
+@example(AT_ONCE, {401})
 @given(st.lists(packets_of(), max_size=30), st.sampled_from([{401}, {401, 5000}]))
 def test_against_a_plain_reading(packets: list[Timed], asked: set[int]) -> None:
     assert found(judged(packets, *asked)) == plainly(packets, asked)
 
 
 @settings(max_examples=100, deadline=None)
+@example(IN_ANOTHER_FLOW, {401}, 1)
+@example([AT_ONCE[0], *AT_ONCE], {401}, 1)
 @given(st.lists(packets_of(), max_size=40), st.sampled_from([{401}, {401, 5000}]), st.integers(1, 9))
 def test_the_judgement_is_the_same_in_pieces_on_disk(packets, asked, chunk) -> None:
     whole = judged(packets, *asked)

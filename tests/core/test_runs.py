@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -11,10 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from scanner.capture.aside import aside
 from scanner.core import runs
 from scanner.core.columns import Columns
-from scanner.core.runs import LAST_KEY, Runs, cuts
+from scanner.core.runs import LAST_KEY, Runs, cuts, one_ahead
+from scanner.model import CaptureError
 from tests.core.memory_scratch import MemoryScratch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +37,11 @@ def rows_of(numbers: range) -> Rows:
 NOTHING = rows_of(range(0))
 
 
-def filled(parts: list[list[int]], most: int) -> tuple[Runs[Rows], MemoryScratch]:
+def filled(
+    parts: list[list[int]], most: int, scratch: MemoryScratch | None = None
+) -> tuple[Runs[Rows], MemoryScratch]:
     """Runs of these keys; rows are numbered as they are added."""
-    scratch = MemoryScratch()
+    scratch = scratch or MemoryScratch()
     held = Runs(NOTHING, scratch, most)
     done = 0
     for part in parts:
@@ -106,3 +115,47 @@ def test_borders_are_keys_without_their_low_bits() -> None:
     assert np.diff(borders.astype(np.int64)).max() <= 18
     assert held.borders(1000, 4).tolist() == [0]
     assert Runs(NOTHING, MemoryScratch(), 5).borders(10, 4).tolist() == []
+
+
+class LazyScratch(MemoryScratch):
+    """Begins no work before somebody waits for it."""
+
+    def aside(self, work: Callable[[], T]) -> Callable[[], T]:
+        return work
+
+
+@given(st.lists(st.lists(few_keys, max_size=12), max_size=8), st.integers(1, 20))
+def test_it_does_not_matter_when_rows_are_put_away(parts: list[list[int]], most: int) -> None:
+    at_once, _ = filled(parts, most)
+    later, _ = filled(parts, most, LazyScratch())
+    one, other = (held.between(0, LAST_KEY) for held in (at_once, later))
+    assert one.number.tolist() == other.number.tolist()
+
+
+class FullScratch(MemoryScratch):
+    def append(self, data: NDArray[np.uint8]) -> int:
+        raise CaptureError("no room")
+
+    def aside(self, work: Callable[[], T]) -> Callable[[], T]:
+        return aside(work)
+
+
+def test_where_there_was_no_room_whoever_comes_next_is_told() -> None:
+    held = Runs(NOTHING, FullScratch(), 2)
+    held.add(np.array([1, 2], dtype=np.uint64), rows_of(range(2)))
+    with pytest.raises(CaptureError, match="no room"):
+        held.between(0, LAST_KEY)
+
+
+def test_one_is_begun_before_the_one_before_is_handed_out() -> None:
+    begun: list[int] = []
+
+    class Noting(MemoryScratch):
+        def aside(self, work: Callable[[], T]) -> Callable[[], T]:
+            begun.append(len(begun))
+            return work
+
+    works = [partial(int, str(number)) for number in range(3)]
+    seen = [(given, len(begun)) for given in one_ahead(Noting(), works)]
+    assert seen == [(0, 2), (1, 3), (2, 3)]
+    assert list(one_ahead(Noting(), [])) == []

@@ -51,3 +51,10 @@ def test_whatever_it_says_is_text_of_bounded_length(greeting):
     found = identified(greeting)
     assert len(found.evidence) <= 4096
     found.evidence.encode()
+
+
+def test_a_greeting_that_was_recorded():
+    greeting = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n"
+    assert BANNER.recognise is not None
+    assert BANNER.recognise(b"SSH-2.0-Go\r\n", greeting) == identified(greeting)
+    assert BANNER.recognise(b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n") is None

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.identify.nut import NUT
+from scanner.model import Service
 from scanner.wire.memory_service import MemoryConversation
 
 DEBIAN = b"Network UPS Tools upsd 2.8.0 - http://www.networkupstools.org/\n"
@@ -80,3 +81,40 @@ def test_whatever_it_says(answer, farewell):
         service, heard = asked(said, farewell)
         assert set(heard) <= {b"VER\n", b"LOGOUT\n"}
         assert service is None or service.name == "nut"
+
+
+def recorded(asked: bytes, said: bytes) -> Service | None:
+    assert NUT.recognise is not None
+    return NUT.recognise(asked, said)
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "confidence"),
+    [
+        (DEBIAN, "2.8.0", 0.9),
+        ((DEBIAN + b"OK Goodbye\n")[:64], "2.8.0", 0.9),
+        (b"Network UPS Tools upsd 2.8.1\nOK Goodbye\n", "2.8.1", 1.0),
+        (b"Network UPS Tools upsd 2.8.0 - https://www.networkupstools.org/here"[:64], "2.8.0", 0.9),
+        (SYNOLOGY[:64], None, 0.9),
+        (b"ERR ACCESS-DENIED\nGoodbye...\n", None, 0.6),
+    ],
+)
+@pytest.mark.parametrize("asked", [b"VER\n", b"VER\r\nLOGOUT\r\n"])
+def test_one_that_was_recorded(asked, said, version, confidence):
+    service = recorded(asked, said)
+    assert service is not None
+    assert (service.name, service.version, service.confidence) == ("nut", version, confidence)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [(b"", DEBIAN), (b"VERSION\n", DEBIAN), (b"VER\n", b"ERR ACCESS-DENIED\n"), (b"VER\n", b"SSH-2.0-x\r\n")],
+)
+def test_another_that_was_recorded(asked, said):
+    assert recorded(asked, said) is None
+
+
+@given(asked=st.just(b"VER\n") | st.binary(max_size=64), said=st.binary(max_size=64))
+def test_a_recording_never_raises(asked, said):
+    service = recorded(asked, said)
+    assert service is None or service.name == "nut"

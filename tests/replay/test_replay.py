@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner import CaptureError, State, read_capture
+from scanner.core import dissect
 from scanner.core.selection import Selection
 from scanner.model import Reason
-from scanner.reading import read_captures
+from scanner.reading import asked_ports, read_captures
 from scanner.result import Result
 from tests.replay.case import PCAPS, Case
 from tests.replay.cases import CASES
@@ -88,6 +89,20 @@ def test_asked_about_all_ports_it_says_the_same_of_those_that_were_probed(case):
     verdicts = read_capture(case.capture_path, ports="1-65535", warn=ignore)
 
     assert [verdict for verdict in verdicts if verdict.port in case.ports] == case.expected()
+
+
+@each_case
+@pytest.mark.parametrize("others", [False, True], ids=["its ports", "others"])
+def test_frames_left_out_at_one_look_change_nothing(case, others, monkeypatch):
+    def read():
+        selection = Selection(ports=asked_ports([9] if others else case.ports))
+        reading = read_captures([case.capture_path], selection=selection, warn=ignore)
+        return list(reading.result), reading.result.forged, reading.frames, reading.unread
+
+    monkeypatch.setattr(dissect, "_WORTHWHILE", 1 << 40)
+    quickly = read()
+    monkeypatch.setattr(dissect, "_WORTHWHILE", 0)
+    assert read() == quickly
 
 
 cut = st.tuples(st.sampled_from(CASES), st.floats(0, 1, exclude_max=True))
