@@ -162,6 +162,9 @@ class Schedule:
             ready = self._ready(each.tasks[:limit], now)
             if ready:
                 return Selection(attempt, each.positions[:ready], each.tasks[:ready])
+        if windows and len(self._rounds) < self._attempts and self._rounds[-1].passed:
+            # The last round has come under way by passing those who have answered: the next one may begin.
+            return self.take(limit, now, heard=heard, first=first)
         return None
 
     def upcoming(self, limit: int, gone: Selection | None) -> Selection | None:

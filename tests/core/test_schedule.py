@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -222,6 +222,8 @@ def test_one_attempt() -> None:
     st.sampled_from([0.0, 0.1, 1 / 3, 12345.678, 1.7e9 + 0.1]),
     st.sampled_from([0.0, 0.001, 0.3]),
 )
+@example(2, 4, 1, [1.0, 0.0] + [NEVER] * 58, [0], 0.0, 0.001)
+@example(2, 4, 1, [1.0, 0.0] + [NEVER] * 58, [1, 0], 0.0, 0.3)
 def test_any_world(
     tasks: int,
     attempts: int,
