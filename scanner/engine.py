@@ -334,9 +334,11 @@ class Engine:
         return _Left(ready.way.flight.wire, Sent(frames, sent.times))
 
     def _wait(self, running: Sequence[_Way]) -> float:
-        """Seconds until a lane wants to be asked again."""
+        """Seconds until a lane wants to be asked again, none where one has just come to its end."""
         now = self._clock.steady()
         due = min(way.schedule.due(now) for way in running)
+        if due == float("inf"):
+            return 0.0
         if due <= now:
             due = self._bucket.due(now)
         return min(max(0.0, due - now), _LONGEST_WAIT)

@@ -95,7 +95,7 @@ def run(
             wake = min([due, *(moment for moment, _ in pending[:1])])
             if again is None:
                 assert wake > now or done.schedule.due(now) != now, "waiting for nothing"
-                now = max(now, wake)
+                now = max(now, wake) if wake < NEVER else now
         else:
             count = accepted(turn, len(selection))
             moment = now
