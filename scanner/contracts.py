@@ -62,6 +62,10 @@ class Sent:
     times: NDArray[np.int64]
 
 
+Rows = NDArray[np.int64] | NDArray[np.bool_] | slice
+"""Which frames."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frames:
     """Captured frames, from a ring or a file: offsets into one buffer, no object per frame.
@@ -86,17 +90,24 @@ class Frames:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def times_of(self, rows: Rows) -> NDArray[np.int64]:
+        """Times of some of them."""
+        return self.times[rows]
+
     def part(self, begin: int, end: int) -> Frames:
         """Those from one up to another, without that one; where that is all, these themselves."""
         if begin <= 0 and end >= len(self):
             return self
-        some = slice(begin, end)
+        return self.only(slice(begin, end))
+
+    def only(self, rows: Rows) -> Frames:
+        """Some of them."""
         return replace(
             self,
-            starts=self.starts[some],
-            lengths=self.lengths[some],
-            original_lengths=self.original_lengths[some],
-            times=self.times[some],
+            starts=self.starts[rows],
+            lengths=self.lengths[rows],
+            original_lengths=self.original_lengths[rows],
+            times=self.times[rows],
         )
 
 

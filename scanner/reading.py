@@ -11,7 +11,7 @@ import functools
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -248,13 +248,7 @@ class _Reader:
             wanted &= frames.times >= since
         if until is not None:
             wanted &= frames.times <= until
-        return replace(
-            frames,
-            starts=frames.starts[wanted],
-            lengths=frames.lengths[wanted],
-            original_lengths=frames.original_lengths[wanted],
-            times=frames.times[wanted],
-        )
+        return frames.only(wanted)
 
     def pairs(self) -> Pairs:
         """Probes and replies of what was taken in."""
@@ -326,7 +320,7 @@ class _Traffic:
                 frames.buffer,
                 frames.starts,
                 frames.lengths,
-                frames.times,
+                frames.times_of,
                 frames.link_type,
                 self._zone(frames.interface),
             )

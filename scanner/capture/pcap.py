@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture.aside import aside
+from scanner.capture.records import HEADER_LENGTH, Records
 from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
 from scanner.model import CaptureError
@@ -44,7 +45,6 @@ PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
 """Byte order of a file, and nanoseconds in a unit of its fractions, by its first four bytes."""
 
 _FILE_HEADER_LENGTH = 24
-_RECORD_HEADER_LENGTH = 16
 _SIZE_AT = 8
 _VERSION = (2, 4)
 _LINK_TYPE_BITS = 0x03FF_FFFF
@@ -237,7 +237,7 @@ def _read_records_untrusted(
 ) -> Iterator[Frames]:
     """Frames of the records behind the file header, `limit` bytes each at most."""
     passed = _FILE_HEADER_LENGTH
-    needed = _RECORD_HEADER_LENGTH
+    needed = HEADER_LENGTH
     while True:
         if len(window.data) - passed < needed:
             window.slide(passed, needed)
@@ -246,11 +246,10 @@ def _read_records_untrusted(
                 break
         starts, end = walk(_chain(window, order, limit, passed), passed)
         buffer = window.buffer
-        headers = columns(buffer, starts, 4, order)
-        lengths = headers[:, 2].astype(np.int64)
+        lengths = np.diff(starts, append=end) - HEADER_LENGTH
         liars = np.flatnonzero(lengths > limit)
         whole = len(starts)
-        needed = _RECORD_HEADER_LENGTH
+        needed = HEADER_LENGTH
         passed = end
         if len(liars):
             whole = int(liars[0])
@@ -259,7 +258,8 @@ def _read_records_untrusted(
             passed = int(starts[whole])
             needed += int(lengths[whole])
         if whole:
-            yield _frames(buffer, starts[:whole], headers[:whole], unit, link_type)
+            frames = starts[:whole] + HEADER_LENGTH
+            yield Records(buffer, frames, lengths[:whole], link_type, order, unit)
         if len(liars):
             raise CaptureError(
                 f"{window.name}: the record at byte {window.offset + int(starts[whole])} claims "
@@ -280,20 +280,20 @@ def _chain(window: Window, order: str, limit: int, begin: int) -> Chain:
     # Records of one day have the high half of their seconds in common.
     high = 2 if order == "<" else 0
     mark = bytes(data[begin + high : begin + high + 2])
-    last = len(data) - _RECORD_HEADER_LENGTH
+    last = len(data) - HEADER_LENGTH
 
     def lengths(at: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.add(sizes[at], _RECORD_HEADER_LENGTH, dtype=np.int64)
+        return np.add(sizes[at], HEADER_LENGTH, dtype=np.int64)
 
     def length(at: int) -> int:
         size: int = captured(data, at)[0]
-        return size + _RECORD_HEADER_LENGTH
+        return size + HEADER_LENGTH
 
     def after(at: int) -> int | None:
         """Where the next one begins, if this is likely to be one."""
         _, fraction, size, original = header(data, at)
         sound = size <= min(limit, original) and original <= MAX_RECORD and fraction < _SECOND
-        return at + _RECORD_HEADER_LENGTH + size if sound else None
+        return at + HEADER_LENGTH + size if sound else None
 
     def likely(first: int, until: int) -> int | None:
         within = bytes(data[first : min(until, first + _SEARCHED)])
@@ -309,22 +309,3 @@ def _chain(window: Window, order: str, limit: int, begin: int) -> Chain:
         return None
 
     return Chain(lengths, length, likely, last)
-
-
-def _frames(
-    buffer: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    headers: NDArray[np.uint32],
-    unit: int,
-    link_type: int,
-) -> Frames:
-    """Frames of whole records; a fraction of a second and more is added up as it stands."""
-    seconds, fractions, lengths, original = headers.T.astype(np.int64)
-    return Frames(
-        buffer=buffer,
-        starts=starts + _RECORD_HEADER_LENGTH,
-        lengths=lengths,
-        original_lengths=np.maximum(original, lengths),
-        times=seconds * _SECOND + fractions * unit,
-        link_type=link_type,
-    )

@@ -7,6 +7,7 @@ than a look at each header. What cannot be read is counted.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -89,11 +90,11 @@ class Dissector:
         buffer: NDArray[np.uint8],
         starts: NDArray[np.int64],
         lengths: NDArray[np.int64],
-        times: NDArray[np.int64],
+        times: Callable[[NDArray[np.int64] | slice], NDArray[np.int64]],
         link_type: int,
         zone: int = 0,
     ) -> list[Decoded]:
-        """The packets of some frames, as `scanner.contracts.Frames` holds them.
+        """The packets of some frames, as `scanner.contracts.Frames` holds them; `times` of those that count.
 
         `zone`: number of the interface they were seen on, 0 where that is not known.
 
@@ -104,8 +105,8 @@ class Dissector:
         self._before, self._added = self._before + self._added, len(starts)
         numbers = self._telling(buffer, starts, lengths) if link_type == ETHERNET else None
         if numbers is not None:
-            starts, lengths, times = starts[numbers], lengths[numbers], times[numbers]
-        decoder = self._decoder(buffer, times, numbers)
+            starts, lengths = starts[numbers], lengths[numbers]
+        decoder = self._decoder(buffer, times(slice(None) if numbers is None else numbers), numbers)
         at, kind = network_layer(buffer, starts, lengths, link_type)
         end = starts + lengths
         there = decoder.reach(at, end)

@@ -45,7 +45,7 @@ class Dissection:
         starts = np.cumsum(lengths + len(gap)) - (lengths + len(gap))
         times = 1_000 + np.arange(self.added, self.added + len(listed), dtype=np.int64)
         self.added += len(listed)
-        for decoded in self.dissector.add(buffer, starts, lengths, times, link_type):
+        for decoded in self.dissector.add(buffer, starts, lengths, times.__getitem__, link_type):
             self._keep(decoded)
         return self
 

@@ -1,0 +1,75 @@
+"""Records of a pcap as frames, whose headers are read when somebody asks for what only they tell.
+
+Where frames lie follows from where records begin. Of most frames of a large capture nobody wants to know
+more, so their headers are left alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.contracts import Frames, Rows
+from scanner.core.columns import gather
+
+HEADER_LENGTH = 16
+_SECOND = 1_000_000_000
+
+
+class Records(Frames):
+    """Frames, each with its record's header in front of it in the buffer."""
+
+    __slots__ = ("_order", "_unit")
+
+    _order: str
+    _unit: int
+
+    def __init__(
+        self,
+        buffer: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        link_type: int,
+        order: str,
+        unit: int,
+    ) -> None:
+        """`order`: `<` or `>`, of the headers. `unit`: ns of a fraction. The others as in `Frames`."""
+        values = {
+            "buffer": buffer,
+            "starts": starts,
+            "lengths": lengths,
+            "link_type": link_type,
+            "interface": None,
+            "_order": order,
+            "_unit": unit,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """As in `Frames`."""
+        return self.times_of(slice(None))
+
+    @property
+    def original_lengths(self) -> NDArray[np.int64]:
+        """As in `Frames`."""
+        return np.maximum(self._words(slice(None))[:, 3].astype(np.int64), self.lengths)
+
+    def times_of(self, rows: Rows) -> NDArray[np.int64]:
+        """As `Frames.times_of`; a fraction of a second and more is added up as it stands."""
+        seconds, fractions = self._words(rows)[:, :2].T.astype(np.int64)
+        times: NDArray[np.int64] = seconds * _SECOND + fractions * self._unit
+        return times
+
+    def only(self, rows: Rows) -> Frames:
+        """As `Frames.only`."""
+        return Records(
+            self.buffer, self.starts[rows], self.lengths[rows], self.link_type, self._order, self._unit
+        )
+
+    def _words(self, rows: Rows) -> NDArray[np.uint32]:
+        """The headers of some, `(N, 4)`: seconds, fraction, length, original length."""
+        headers = gather(self.buffer, self.starts[rows] - HEADER_LENGTH, HEADER_LENGTH)
+        words: NDArray[np.uint32] = headers.view(f"{self._order}u4")
+        return words
