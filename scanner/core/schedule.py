@@ -149,22 +149,22 @@ class Schedule:
         heard = now if heard is None else heard
         if limit <= 0 or self._nothing:
             return None
-        self._begin_rounds()
-        windows = _MOST_WINDOWS
-        for attempt in range(len(self._rounds) - 1, self._over - 1, -1):
-            each = self._rounds[attempt]
-            if attempt and first and self._hosts is None and self._rounds[0].passed < self._size:
-                continue
-            self._drop_answered(attempt)
-            while not len(each.tasks) and windows and self._refill(attempt, heard):
-                windows -= 1
+        windows, left = 0, _MOST_WINDOWS
+        # Where a round passes only those who have answered, the next one may go on, or begin.
+        while left and windows != left:
+            windows = left
+            self._begin_rounds()
+            for attempt in range(len(self._rounds) - 1, self._over - 1, -1):
+                each = self._rounds[attempt]
+                if attempt and first and self._hosts is None and self._rounds[0].passed < self._size:
+                    continue
                 self._drop_answered(attempt)
-            ready = self._ready(each.tasks[:limit], now)
-            if ready:
-                return Selection(attempt, each.positions[:ready], each.tasks[:ready])
-        if windows and len(self._rounds) < self._attempts and self._rounds[-1].passed:
-            # The last round has come under way by passing those who have answered: the next one may begin.
-            return self.take(limit, now, heard=heard, first=first)
+                while not len(each.tasks) and left and self._refill(attempt, heard):
+                    left -= 1
+                    self._drop_answered(attempt)
+                ready = self._ready(each.tasks[:limit], now)
+                if ready:
+                    return Selection(attempt, each.positions[:ready], each.tasks[:ready])
         return None
 
     def upcoming(self, limit: int, gone: Selection | None) -> Selection | None:

@@ -224,6 +224,7 @@ def test_one_attempt() -> None:
 )
 @example(2, 4, 1, [1.0, 0.0] + [NEVER] * 58, [0], 0.0, 0.001)
 @example(2, 4, 1, [1.0, 0.0] + [NEVER] * 58, [1, 0], 0.0, 0.3)
+@example(3, 4, 1, [0.0, 0.0] + [NEVER] * 58, [0], 0.0, 0.001)
 def test_any_world(
     tasks: int,
     attempts: int,
