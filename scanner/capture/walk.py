@@ -26,7 +26,7 @@ LEAST_LANES, MOST_LANES = 32, 256
 _ACTIVE = 24
 """Lanes that have to be left for more steps in all of them to be worth it."""
 
-_STEPS = 32
+_STEPS = 64
 """Steps that are taken before it is looked which lanes have ended."""
 
 
