@@ -16,7 +16,7 @@ from scanner.core.conversation_streams import Payloads, Streams
 from scanner.core.conversation_table import ANCHORED, LEFT_OUT, UNKNOWN, ConversationTable, Room, blank
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Rows(Columns):
     """Conversations, one element each.
 

@@ -27,7 +27,7 @@ waits for the answer to a SYN, and for more of a UDP stream (nf_conntrack_tcp_ti
 nf_conntrack_udp_timeout_stream, 120 s); Zeek's udp_inactivity_timeout is one minute."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Lot(Columns):
     """Packets by flow, and within a flow by time.
 

@@ -33,7 +33,7 @@ _STREAM = np.dtype(
 _NOWHERE = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Payloads(Columns):
     """Payloads, by stream, and within a stream in order of time.
 

@@ -34,7 +34,7 @@ _BY_A_SYN, _BY_A_DATAGRAM = reason_code(Reason.SPLIT_HANDSHAKE_SYN), reason_code
 """What is claimed by packets that may be probes themselves: SYNs without ACK, and datagrams."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Probes(Columns):
     """Recorded probes, one element each.
 

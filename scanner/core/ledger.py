@@ -23,7 +23,7 @@ _RUN = 1 << 17
 """Replies that are put in order of task together, in a processor's cache."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Replies(Columns):
     """Genuine replies, one element each: what the ledger needs of them.
 

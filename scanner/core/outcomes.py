@@ -48,7 +48,7 @@ _AT_ONCE = 1 << 15
 _LAST_ADDRESS = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Outcomes(Columns):
     """One element a target.
 

@@ -39,7 +39,7 @@ NO_TUNNEL = 0
 """The number of the network that is in no tunnel."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Datagrams(Columns):
     """What all IP packets have, one element a packet.
 
@@ -66,7 +66,7 @@ class Datagrams(Columns):
         return Datagrams(wide, byte, word, word, byte, word, word, wide)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Segments(Columns):
     """TCP segments: `ip`, ports uint16, sequence numbers uint32, flags uint8.
 
@@ -85,7 +85,7 @@ class Segments(Columns):
     captured: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class UserDatagrams(Columns):
     """UDP datagrams: `ip` and ports uint16; payload, size and captured as in `Segments`."""
 
@@ -97,7 +97,7 @@ class UserDatagrams(Columns):
     captured: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SctpPackets(Columns):
     """SCTP packets (RFC 9260, 3): `ip` and ports uint16.
 
@@ -119,7 +119,7 @@ class SctpPackets(Columns):
         return SctpPackets(Datagrams.none(), port, port, word, np.empty(0, dtype=np.uint8), word)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Echoes(Columns):
     """ICMP echo messages, of either version: `ip`, reply bool, identifier and sequence uint16."""
 
@@ -135,7 +135,7 @@ class Echoes(Columns):
         return Echoes(Datagrams.none(), np.empty(0, dtype=np.bool_), number, number)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IcmpErrors(Columns):
     """ICMP messages (ICMPv6 where `ip.version` says so) that quote a packet with ports, or an echo request.
 
@@ -155,7 +155,7 @@ class IcmpErrors(Columns):
     sequence: NDArray[np.uint32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ArpPackets(Columns):
     """ARP packets for IPv4 over Ethernet, and neighbour advertisements, which say the same of IPv6.
 
@@ -173,7 +173,7 @@ class ArpPackets(Columns):
     target: NDArray[np.uint32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fragments(Columns):
     """Pieces of datagrams (RFC 791, 3.2; RFC 8200, 4.5).
 

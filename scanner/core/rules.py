@@ -255,7 +255,7 @@ _QUOTED_CHECK = _by_number({Protocol.TCP: Check.SEQUENCE, Protocol.ICMP: Check.S
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Claims(Columns):
     """What replies say, one element a reply: which probe each claims to answer, and what follows if it does.
 

@@ -16,7 +16,7 @@ _LOW_BITS = 24
 """Of a key: what stands behind the address, protocol and port."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Row(Columns):
     """`Outcomes` of numbers alone; superseded: uint32, one more than a place in a list, 0 for none.
 

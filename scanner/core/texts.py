@@ -20,7 +20,7 @@ _MOST_JOINED = 512
 """Different texts that neighbouring columns of few may make together: more are no longer made in no time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Texts(Columns):
     """N short texts, each in a cell of W bytes.
 

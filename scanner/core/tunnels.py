@@ -85,7 +85,7 @@ class TunnelNumbers:
         return tunnels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Outer(Columns):
     """Packets that may be tunnels.
 
@@ -104,7 +104,7 @@ class Outer(Columns):
     tunnel: Words
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Inner(Columns):
     """Packets found in others.
 
