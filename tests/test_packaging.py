@@ -88,7 +88,7 @@ def test_scapys_extension_loader_finds_the_package(wheel: Path) -> None:
 def test_the_wheel_brings_the_command_and_pytests_plugin(wheel: Path) -> None:
     entry_points = ConfigParser()
     entry_points.read_string(read_from(wheel, "entry_points.txt"))
-    assert dict(entry_points["console_scripts"]) == {"ghostport": "scanner.cli:main"}
+    assert dict(entry_points["console_scripts"]) == {"ghostport": "scanner.cli:command"}
     assert dict(entry_points["pytest11"]) == {"ghostport": "scanner.pytest_plugin"}
 
 
