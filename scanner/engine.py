@@ -30,7 +30,7 @@ from scanner.gate import Gate
 from scanner.model import Protocol, WireError
 
 BATCH = 16_384
-"""Most packets handed to an exit at once. More would leave no faster, and be heard of later."""
+"""Most packets handed to an exit at once: the more, the faster, and the later what comes in is heard of."""
 
 _FEW = 512
 """Packets that have left before it is worth doing something else meanwhile."""
