@@ -53,25 +53,15 @@ def flows_of(
     book: AddressBook | None,
 ) -> cookie.Flows:
     """What the key makes of targets of one version of IP, given as numbers, those of IPv6 of a book."""
-    flow = _flows(key, source, targets, ports, protocol, book)
+    if book is None:
+        flow = cookie.flows(key, source, targets, ports, protocol)
+    else:
+        _, high, low = book.halves(np.array([source], dtype=np.uint32))
+        _, *halves = book.halves(targets)
+        ours = int(high[0]), int(low[0])
+        flow = cookie.ipv6_flows(key, ours, (halves[0], halves[1]), ports, protocol)
     # An echo's number has half the bits that others have.
     return replace(flow, sequence=flow.sequence & np.uint32(0xFFFF)) if protocol == ICMP else flow
-
-
-def _flows(
-    key: bytes,
-    source: int,
-    targets: NDArray[np.uint32],
-    ports: NDArray[np.uint16],
-    protocol: int,
-    book: AddressBook | None,
-) -> cookie.Flows:
-    if book is None:
-        return cookie.flows(key, source, targets, ports, protocol)
-    _, high, low = book.halves(np.array([source], dtype=np.uint32))
-    _, *halves = book.halves(targets)
-    ours = int(high[0]), int(low[0])
-    return cookie.ipv6_flows(key, ours, (halves[0], halves[1]), ports, protocol)
 
 
 def on_wire(book: AddressBook, numbers: NDArray[np.uint32]) -> NDArray[np.uint64]:

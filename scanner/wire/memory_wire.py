@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Exit, Frames, Launch, Sent, WireStatistics
+from scanner.contracts import Batch, Frames, Sent, WireStatistics
 from scanner.model import WireError
-from scanner.wire.at_once import at_once
+from scanner.wire.at_once import SendsAtOnce
 from scanner.wire.clock import NANOSECONDS, SimulatedClock
 from scanner.wire.framer import Framer
 from scanner.wire.interface import LINKTYPE_ETHERNET
@@ -49,7 +49,7 @@ class Carrier(Protocol):
         """What comes back of `(N, L)` packets that leave at `moment` (ns since the epoch)."""
 
 
-class MemoryWire:
+class MemoryWire(SendsAtOnce):
     """A `scanner.contracts.Wire` to a carrier, or, without one, into a sink.
 
     clock: virtual time; `receive` moves it on to the next arrival, or by its time-out.
@@ -82,15 +82,6 @@ class MemoryWire:
     def link_type(self) -> int:
         """LINKTYPE_ETHERNET."""
         return LINKTYPE_ETHERNET
-
-    @property
-    def exits(self) -> Sequence[Exit]:
-        """Itself."""
-        return (self,)
-
-    def stage(self, batch: Batch) -> Launch:
-        """As `scanner.contracts.Exit`: it leaves when it is launched."""
-        return at_once(self.send, batch)
 
     def send(self, batch: Batch) -> Sent:
         """Send the batch, or its first `room` packets; the rest counts as refused.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scanner.contracts import Batch, Exit, Launch, Sent, WireStatistics
+from scanner.contracts import Batch, Exit, Launch, Sent
 from scanner.model import WireError
 from scanner.wire.interface import ARPHRD_ETHER, Interface
 from scanner.wire.receive_ring import RingOptions
@@ -63,15 +63,8 @@ class PacketRing(RingWire):
         """
         return self._exits[0].send(batch)
 
-    def statistics(self) -> WireStatistics:
-        """Counters so far."""
-        received, dropped = self._receive_ring.counts()
-        return WireStatistics(
-            sent=sum(each.sent for each in self._exits),
-            send_refused=sum(each.refused for each in self._exits),
-            received=received,
-            receive_dropped=dropped,
-        )
+    def _counted(self) -> tuple[int, int]:
+        return sum(each.sent for each in self._exits), sum(each.refused for each in self._exits)
 
     def close(self) -> None:
         """Give the rings back; twice is fine."""

@@ -6,20 +6,18 @@ neighbours. What leaves, and what does not, is told by `scanner.wire.kernel_outp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from scanner.contracts import Batch, Exit, Launch, Sent, WireStatistics
+from scanner.contracts import Batch, Sent
 from scanner.model import WireError
-from scanner.wire.at_once import at_once
+from scanner.wire.at_once import SendsAtOnce
 from scanner.wire.framer import Framer
 from scanner.wire.kernel_output import KernelOutput
 from scanner.wire.receive_ring import RingOptions
 from scanner.wire.ring_wire import RingWire
 
 
-class RawIP(RingWire):
+class RawIP(SendsAtOnce, RingWire):
     """A `scanner.contracts.Wire` over the kernel's IP output on one interface, both versions.
 
     What the kernel would not let out is in `Sent` like a packet lost on its way, and counts as
@@ -40,15 +38,6 @@ class RawIP(RingWire):
             self._receive_ring.close()
             raise
 
-    @property
-    def exits(self) -> Sequence[Exit]:
-        """Itself."""
-        return (self,)
-
-    def stage(self, batch: Batch) -> Launch:
-        """As `scanner.contracts.Exit`: it leaves when it is launched."""
-        return at_once(self.send, batch)
-
     def send(self, batch: Batch) -> Sent:
         """Send the first packets of the batch for which there is room; the rest counts as refused.
 
@@ -63,12 +52,8 @@ class RawIP(RingWire):
         self._refused += len(frames) - len(times) + kept_in
         return Sent(frames=frames[: len(times)], times=times)
 
-    def statistics(self) -> WireStatistics:
-        """Counters so far."""
-        received, dropped = self._receive_ring.counts()
-        return WireStatistics(
-            sent=self._sent, send_refused=self._refused, received=received, receive_dropped=dropped
-        )
+    def _counted(self) -> tuple[int, int]:
+        return self._sent, self._refused
 
     def close(self) -> None:
         """Close all sockets; twice is fine."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from scanner.contracts import Frames
+from abc import abstractmethod
+
+from scanner.contracts import Frames, WireStatistics
 from scanner.wire.receive_ring import ReceiveRing, RingOptions
 
 
 class RingWire:
-    """The receiving half of a `scanner.contracts.Wire`.
+    """The receiving half of a `scanner.contracts.Wire`, and its counters.
 
     Raises UsageError without CAP_NET_RAW, WireError where the interface is gone or down.
     """
@@ -25,6 +27,16 @@ class RingWire:
     def receive(self, timeout: float) -> Frames:
         """See `ReceiveRing.receive`."""
         return self._receive_ring.receive(timeout)
+
+    def statistics(self) -> WireStatistics:
+        """Counters so far."""
+        sent, refused = self._counted()
+        received, dropped = self._receive_ring.counts()
+        return WireStatistics(sent=sent, send_refused=refused, received=received, receive_dropped=dropped)
+
+    @abstractmethod
+    def _counted(self) -> tuple[int, int]:
+        """Packets that left, and those that the kernel refused."""
 
     def fileno(self) -> int:
         """See `ReceiveRing.fileno`."""

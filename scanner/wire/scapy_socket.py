@@ -11,14 +11,13 @@ import errno
 import socket
 import sys
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.contracts import Batch, Exit, Frames, Launch, Sent, WireStatistics
+from scanner.contracts import Batch, Frames, Sent, WireStatistics
 from scanner.model import UsageError, WireError
-from scanner.wire.at_once import at_once
+from scanner.wire.at_once import SendsAtOnce
 from scanner.wire.framer import Framer
 from scanner.wire.interface import (
     LINKTYPE_ETHERNET,
@@ -50,7 +49,7 @@ _LINK_TYPES = {
 _OPENBSD_LOOP = 12
 
 
-class ScapySocket:
+class ScapySocket(SendsAtOnce):
     """A `scanner.contracts.Wire` over one of Scapy's sockets.
 
     interface: as Scapy names it. mac: our hardware address, None where there is no Ethernet header.
@@ -83,15 +82,6 @@ class ScapySocket:
     def link_type(self) -> int:
         """LINKTYPE_ value of the frames: Ethernet, or what this system has on loopback and tunnels."""
         return self._link_type
-
-    @property
-    def exits(self) -> Sequence[Exit]:
-        """Itself."""
-        return (self,)
-
-    def stage(self, batch: Batch) -> Launch:
-        """As `scanner.contracts.Exit`: it leaves when it is launched."""
-        return at_once(self.send, batch)
 
     def send(self, batch: Batch) -> Sent:
         """Send the first frames of the batch for which there is room; the rest counts as refused.

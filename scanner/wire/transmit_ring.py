@@ -144,12 +144,6 @@ class TransmitRing:
         counts = [count for count, _ in stamps]
         return np.repeat(np.array([moment for _, moment in stamps], dtype=np.int64), counts)
 
-    def send(self, frames: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Load frames, send them and wait for it: as `end`. Raises as `begin` and `end`."""
-        self.load(frames)
-        self.begin()
-        return self.end()
-
     def close(self) -> None:
         """Give the ring back, when what was begun has left."""
         del self._status, self._lengths, self._room
