@@ -199,19 +199,6 @@ def closing_window(window: Window, frames: Iterator[Frames]) -> Iterator[Frames]
         window.close()
 
 
-def columns(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], count: int, order: str
-) -> NDArray[np.uint32]:
-    """The first `count` 32-bit words at each of `starts`, as `(N, count)` in the file's byte order."""
-    cells = cells_of(buffer, 4 * count)[starts]
-    return cells.view(f"{order}u4").reshape(len(starts), count)
-
-
-def cells_of(buffer: NDArray[np.uint8], size: int) -> NDArray[np.void]:
-    """The buffer seen as cells of `size` bytes, one beginning at each byte; no copy."""
-    return np.ndarray(max(0, len(buffer) - size + 1), dtype=f"V{size}", buffer=buffer, strides=(1,))
-
-
 def _file_header_untrusted(data: bytes, name: str) -> tuple[str, int, int, int]:
     """Byte order, nanoseconds a unit, greatest record and link type of a file."""
     if not data:

@@ -26,8 +26,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window, columns
+from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window
 from scanner.capture.walk import Chain, walk
+from scanner.capture.words import columns
 from scanner.contracts import Frames
 from scanner.model import CaptureError
 

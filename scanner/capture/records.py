@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.words import columns
 from scanner.contracts import Frames, Rows
-from scanner.core.columns import gather
 
 HEADER_LENGTH = 16
 _SECOND = 1_000_000_000
@@ -70,6 +70,4 @@ class Records(Frames):
 
     def _words(self, rows: Rows) -> NDArray[np.uint32]:
         """The headers of some, `(N, 4)`: seconds, fraction, length, original length."""
-        headers = gather(self.buffer, self.starts[rows] - HEADER_LENGTH, HEADER_LENGTH)
-        words: NDArray[np.uint32] = headers.view(f"{self._order}u4")
-        return words
+        return columns(self.buffer, self.starts[rows] - HEADER_LENGTH, 4, self._order)

@@ -17,7 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.pcap import SNAPLEN, cells_of
+from scanner.capture.pcap import SNAPLEN
+from scanner.capture.words import cells_of
 from scanner.contracts import Frames, Sent
 from scanner.model import CaptureError
 

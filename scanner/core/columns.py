@@ -72,10 +72,6 @@ class Columns:
         """The rows that a mask chooses; not copied where that is all of them."""
         return self if mask.all() else self.take(mask)
 
-    def only(self, rows: NDArray[np.int64]) -> Self:
-        """Some of the rows, each once and in growing order; not copied where that is all of them."""
-        return self.take(rows) if len(rows) < len(self) else self
-
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:
         """All rows of several tables, in order; there must be at least one."""
