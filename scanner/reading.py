@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture import open_capture
+from scanner.capture.apart import open_apart
 from scanner.capture.evidence import Plan, read_plan
 from scanner.capture.scratch import ScratchFile
 from scanner.contracts import Frames
@@ -186,7 +186,7 @@ class _Reader:
     def read(self, path: str | PathLike[str], warn: Callable[[str], None] | None) -> None:
         """Take in one capture. Raises CaptureError; what was taken in before stays."""
         plan = None if path == "-" else read_plan(path)
-        self.take(open_capture(path, warn=warn), plan)
+        self.take(open_apart(path, warn=warn), plan)
 
     def take(self, frames: Iterable[Frames], plan: Plan | None = None) -> None:
         """Take in frames, the evidence of a sweep where there is its plan."""

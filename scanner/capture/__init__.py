@@ -7,10 +7,12 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
 from scanner.capture.compressed import Unpacked, unpacked
+from scanner.capture.memory import Allocate, own_memory
 from scanner.capture.pcap import CHUNK, PCAP_MAGICS, read_into, read_pcap
 from scanner.capture.pcapng import PCAPNG_MAGIC, read_pcapng
 from scanner.contracts import Frames
@@ -35,7 +37,11 @@ _OTHERS = {
 
 
 def open_capture(
-    path: str | os.PathLike[str], *, chunk: int = CHUNK, warn: Callable[[str], None] | None = None
+    path: str | os.PathLike[str],
+    *,
+    chunk: int = CHUNK,
+    warn: Callable[[str], None] | None = None,
+    allocate: Allocate | None = None,
 ) -> Iterator[Frames]:
     """The frames of a pcap or pcapng file, some chunks of the file at a time.
 
@@ -47,6 +53,8 @@ def open_capture(
         chunk: bytes to look at together.
         warn: called with one line where the file is cut off, or some of its interfaces are of link types that
             cannot be read, after all else has been given. Without it the iterator raises that line instead.
+        allocate: gives memory for what is read, which is valid as long as that is; None: own memory, and a
+            file is read ahead.
 
     Raises:
         CaptureError: unreadable, not a capture, of no link type that can be read, or damaged; one line that
@@ -56,7 +64,7 @@ def open_capture(
         stdin: IO[bytes] | None = getattr(sys.stdin, "buffer", None)
         if stdin is None:
             raise CaptureError("standard input: is closed")
-        return _frames(stdin, "standard input", chunk, warn, ahead=False)
+        return _frames(stdin, "standard input", chunk, warn, ahead=False, allocate=allocate or own_memory)
     name = os.fspath(path)
     try:
         stream = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed when the iterator ends
@@ -65,8 +73,8 @@ def open_capture(
         raise CaptureError(f"{name}: cannot be read: {reason}") from None
     try:
         # A pipe may make wait, and then nobody could interrupt.
-        ahead = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-        frames = _frames(stream, name, chunk, warn, ahead=ahead)
+        ahead = allocate is None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        frames = _frames(stream, name, chunk, warn, ahead=ahead, allocate=allocate or own_memory)
     except BaseException:
         stream.close()
         raise
@@ -74,13 +82,20 @@ def open_capture(
 
 
 def _frames(
-    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, *, ahead: bool
+    stream: IO[bytes],
+    name: str,
+    chunk: int,
+    warn: Callable[[str], None] | None,
+    *,
+    ahead: bool,
+    allocate: Allocate,
 ) -> Iterator[Frames]:
     """Hand the stream to the reader of its format, unpacked if need be."""
+    by_format = partial(_by_format, name=name, chunk=chunk, ahead=ahead, allocate=allocate)
     magic = _magic(stream, name)
     inside = unpacked(magic, stream)
     if inside is None:
-        return _by_format(stream, name, chunk, warn, magic, ahead=ahead)
+        return by_format(stream, magic, warn)
     # A stream without a name of its own, as far as types go; it is read by `readinto` alone.
     plain = cast("IO[bytes]", inside)
     magic = _magic(plain, name)
@@ -90,7 +105,7 @@ def _frames(
         )
     faults: list[str] = []
     try:
-        frames = _by_format(plain, name, chunk, faults.append, magic, ahead=ahead)
+        frames = by_format(plain, magic, faults.append)
     except CaptureError:
         if inside.fault:
             raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}") from None
@@ -105,19 +120,30 @@ def _magic(stream: IO[bytes], name: str) -> bytes:
 
 def _by_format(
     stream: IO[bytes],
+    magic: bytes,
+    warn: Callable[[str], None] | None,
+    *,
     name: str,
     chunk: int,
-    warn: Callable[[str], None] | None,
-    magic: bytes,
-    *,
     ahead: bool,
+    allocate: Allocate,
 ) -> Iterator[Frames]:
     if not magic:
         raise CaptureError(f"{name}: is empty, not a capture")
     if magic in PCAP_MAGICS:
-        return read_pcap(stream, name, chunk, warn=warn, head=magic, check=check_link_type, ahead=ahead)
+        return read_pcap(
+            stream,
+            name,
+            chunk,
+            warn=warn,
+            head=magic,
+            check=check_link_type,
+            ahead=ahead,
+            allocate=allocate,
+        )
     if magic == PCAPNG_MAGIC:
-        return _supported(read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead), name, warn)
+        frames = read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead, allocate=allocate)
+        return _supported(frames, name, warn)
     for start, (kind, remedy) in _OTHERS.items():
         if magic.startswith(start):
             raise CaptureError(f"{name}: is {kind}, which cannot be read; {remedy}")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture.aside import aside
+from scanner.capture.memory import Allocate, own_memory
 from scanner.capture.records import HEADER_LENGTH, Records
 from scanner.capture.walk import Chain, walk
 from scanner.contracts import Frames
@@ -65,11 +66,12 @@ def read_pcap(
     head: bytes = b"",
     check: Callable[[int], None] | None = None,
     ahead: bool = False,
+    allocate: Allocate = own_memory,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time, in file order.
 
-    The file header is read at once, the rest as the iterator goes. Each buffer is the
-    iterator's alone: what it gave stays valid.
+    The file header is read at once, the rest as the iterator goes. What it gave stays valid as long as the
+    memory does that it was given for it.
 
     Args:
         stream: binary; a pipe will do. It stays open.
@@ -80,11 +82,12 @@ def read_pcap(
         head: bytes that have been read from the stream already.
         check: called with the link type; raises CaptureError where its frames are not wanted.
         ahead: read what comes next while this is looked at; for streams that never make wait.
+        allocate: gives memory for what is read.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head, ahead=ahead)
+    window = Window(stream, name, chunk, head, ahead=ahead, allocate=allocate)
     window.slide(0, _FILE_HEADER_LENGTH)
     order, unit, limit, link_type = _file_header_untrusted(bytes(window.data[:_FILE_HEADER_LENGTH]), name)
     if check is not None:
@@ -102,7 +105,14 @@ class Window:
     """
 
     def __init__(
-        self, stream: IO[bytes], name: str, chunk: int, head: bytes = b"", *, ahead: bool = False
+        self,
+        stream: IO[bytes],
+        name: str,
+        chunk: int,
+        head: bytes = b"",
+        *,
+        ahead: bool = False,
+        allocate: Allocate = own_memory,
     ) -> None:
         """`ahead`: what comes next is read while this is looked at; for streams that never make wait."""
         self.name = name
@@ -111,6 +121,7 @@ class Window:
         self.offset = 0
         self._stream = stream
         self._chunk = chunk
+        self._allocate = allocate
         self._may_read_ahead = ahead
         self._ahead: Callable[[], _Piece] | None = None
 
@@ -123,14 +134,15 @@ class Window:
         self.offset += passed
         ahead, self._ahead = self._ahead, None
         # What was given out stays as it is: this is another piece of memory.
-        piece = self._piece(max(self._chunk, least - len(kept))) if ahead is None else ahead()
+        piece = self._piece(self._room(max(self._chunk, least - len(kept)))) if ahead is None else ahead()
         whole = len(piece.data) >= self._chunk
-        self.buffer = piece.behind(kept)
+        self.buffer = self._joined(kept, piece)
         if len(self.buffer) < least and whole:
-            self.buffer = self._piece(least - len(self.buffer)).behind(self.buffer)
+            self.buffer = self._joined(self.buffer, self._piece(self._room(least - len(self.buffer))))
         self.data = self.buffer.data
         if whole and self._may_read_ahead:
-            self._ahead = aside(lambda: self._piece(self._chunk))
+            room = self._room(self._chunk)
+            self._ahead = aside(lambda: self._piece(room))
 
     def close(self) -> None:
         """Wait for what is being read ahead: then nobody uses the stream."""
@@ -139,10 +151,22 @@ class Window:
                 self._ahead()
             self._ahead = None
 
-    def _piece(self, count: int) -> _Piece:
-        room = np.empty(_SPARE + count, dtype=np.uint8)
+    def _room(self, count: int) -> NDArray[np.uint8]:
+        return self._allocate(_SPARE + count)
+
+    def _piece(self, room: NDArray[np.uint8]) -> _Piece:
         there = read_into(self._stream, room.data[_SPARE:], self.name)
         return _Piece(room, room[_SPARE : _SPARE + there])
+
+    def _joined(self, kept: NDArray[np.uint8], piece: _Piece) -> NDArray[np.uint8]:
+        """Bytes that come before, and a piece."""
+        room, data = piece.room, piece.data
+        begin = _SPARE - len(kept)
+        if begin < 0:
+            room, begin = self._allocate(len(kept) + len(data)), 0
+            room[len(kept) :] = data
+        room[begin : begin + len(kept)] = kept
+        return room[begin : begin + len(kept) + len(data)]
 
     def cut_off(self, what: str, needed: int, warn: Callable[[str], None] | None) -> None:
         """Say that the stream ended within something: to `warn`, else as CaptureError."""
@@ -161,14 +185,6 @@ class _Piece:
 
     room: NDArray[np.uint8]
     data: NDArray[np.uint8]
-
-    def behind(self, kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bytes that come before, and these."""
-        if len(kept) > _SPARE:
-            return np.concatenate([kept, self.data])
-        begin = _SPARE - len(kept)
-        self.room[begin:_SPARE] = kept
-        return self.room[begin : _SPARE + len(self.data)]
 
 
 def read_into(stream: IO[bytes], room: memoryview, name: str) -> int:

@@ -26,6 +26,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.memory import Allocate, own_memory
 from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window
 from scanner.capture.walk import Chain, walk
 from scanner.capture.words import columns
@@ -82,6 +83,7 @@ def read_pcapng(
     warn: Callable[[str], None] | None = None,
     head: bytes = b"",
     ahead: bool = False,
+    allocate: Allocate = own_memory,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time.
 
@@ -92,7 +94,7 @@ def read_pcapng(
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
     """
-    window = Window(stream, name, chunk, head, ahead=ahead)
+    window = Window(stream, name, chunk, head, ahead=ahead, allocate=allocate)
     window.slide(0, _LEAST_BLOCK)
     if not len(window.data):
         raise CaptureError(f"{name}: is empty, not a capture")

@@ -19,10 +19,10 @@ _SECOND = 1_000_000_000
 class Records(Frames):
     """Frames, each with its record's header in front of it in the buffer."""
 
-    __slots__ = ("_order", "_unit")
+    __slots__ = ("order", "unit")
 
-    _order: str
-    _unit: int
+    order: str
+    unit: int
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Records(Frames):
             "lengths": lengths,
             "link_type": link_type,
             "interface": None,
-            "_order": order,
-            "_unit": unit,
+            "order": order,
+            "unit": unit,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -59,15 +59,15 @@ class Records(Frames):
     def times_of(self, rows: Rows) -> NDArray[np.int64]:
         """As `Frames.times_of`; a fraction of a second and more is added up as it stands."""
         seconds, fractions = self._words(rows)[:, :2].T.astype(np.int64)
-        times: NDArray[np.int64] = seconds * _SECOND + fractions * self._unit
+        times: NDArray[np.int64] = seconds * _SECOND + fractions * self.unit
         return times
 
     def only(self, rows: Rows) -> Frames:
         """As `Frames.only`."""
         return Records(
-            self.buffer, self.starts[rows], self.lengths[rows], self.link_type, self._order, self._unit
+            self.buffer, self.starts[rows], self.lengths[rows], self.link_type, self.order, self.unit
         )
 
     def _words(self, rows: Rows) -> NDArray[np.uint32]:
         """The headers of some, `(N, 4)`: seconds, fraction, length, original length."""
-        return columns(self.buffer, self.starts[rows] - HEADER_LENGTH, 4, self._order)
+        return columns(self.buffer, self.starts[rows] - HEADER_LENGTH, 4, self.order)

@@ -15,45 +15,15 @@ from numpy.typing import NDArray
 
 from scanner.core import headers, ip
 from scanner.core.book import AddressBook
-from scanner.core.columns import columns, gather
+from scanner.core.columns import gather
 from scanner.core.decode import Decoder, Layer
 from scanner.core.fragments import Reassembled, Reassembler
-from scanner.core.ipv6 import high_in_zone
-from scanner.core.link import ARP, ETHERNET, IPV4, IPV6, RAW, network_layer
+from scanner.core.heard import Heard
+from scanner.core.link import ARP, IPV4, IPV6, RAW, network_layer
 from scanner.core.linkfields import NEITHER
-from scanner.core.packets import TCP, UDP, Decoded
+from scanner.core.packets import UDP, Decoded
+from scanner.core.sieve import Sieve
 from scanner.core.tunnels import CARRIERS, DEEPEST, DIRECT, Outer, TunnelNumbers, inner
-
-_PLAIN = np.dtype(
-    {
-        "names": [
-            "ethertype",
-            "version",
-            "length",
-            "fragment",
-            "protocol",
-            "destination",
-            "from_port",
-            "to_port",
-        ],
-        "formats": [">u2", "u1", ">u2", ">u2", "u1", ">u4", ">u2", ">u2"],
-        "offsets": [12, 14, 16, 20, 23, 30, 34, 36],
-        "itemsize": 38,
-    }
-)
-"""Of the commonest frame there is: an Ethernet header, one of IPv4 without options, and ports."""
-
-_ETHERNET_BYTES = 14
-_LEAST_PLAIN = np.full(256, 0xFFFF, dtype=np.uint16)
-_LEAST_PLAIN[TCP] = headers.IPV4_BYTES + headers.TCP_BYTES
-_LEAST_PLAIN[UDP] = headers.IPV4_BYTES + headers.UDP_BYTES
-"""Bytes of a packet that has all of its headers, by protocol; others are not plain."""
-
-_WORTHWHILE = 8
-"""One frame in so many must be of other ports for a closer look to pay."""
-
-_HEARD_BITS = 22
-_SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
 class Dissector:
@@ -69,13 +39,13 @@ class Dissector:
         self._ports = ports
         self._tunnels = TunnelNumbers()
         self._reassembler = Reassembler()
-        self._heard: NDArray[np.bool_] = np.zeros(1 << _HEARD_BITS, dtype=np.bool_)
+        self._heard = Heard()
+        self._sieve = Sieve(ports, self._heard)
         self._unread: Counter[str] = Counter()
         self._carried_to, self._carried_from = (np.zeros(1 << 16, dtype=np.bool_) for _ in range(2))
         for carrier in CARRIERS:
             self._carried_to[[*carrier.ports]] = True
             self._carried_from[[*carrier.ports]] = carrier.either
-        self._dull = ~(ports | self._carried_to)
         self._direct = np.zeros(256, dtype=np.bool_)
         self._direct[[*DIRECT]] = True
         self._before = self._added = self._zone = 0
@@ -103,7 +73,7 @@ class Dissector:
         """
         self._zone = zone
         self._before, self._added = self._before + self._added, len(starts)
-        numbers = self._telling(buffer, starts, lengths) if link_type == ETHERNET else None
+        numbers = self._sieve.telling(buffer, starts, lengths, link_type)
         if numbers is not None:
             starts, lengths = starts[numbers], lengths[numbers]
         decoder = self._decoder(buffer, times(slice(None) if numbers is None else numbers), numbers)
@@ -117,28 +87,6 @@ class Dissector:
         decoder.count("neither IP nor ARP", there & ~is_arp & ~ours)
         return self._whole(decoder)
 
-    def _telling(
-        self, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> NDArray[np.int64] | None:
-        """Ethernet frames to be read: all but those that one look tells to be sound, and of other ports.
-
-        Most of a large capture is of that sort; None where few are.
-        """
-        head = columns(gather(buffer, starts, _PLAIN.itemsize), _PLAIN)
-        dull = self._dull[head["from_port"].astype(np.uint16)]
-        dull &= self._dull[head["to_port"].astype(np.uint16)]
-        if np.count_nonzero(dull) * _WORTHWHILE < len(dull):
-            return None
-        dull &= head["ethertype"] == IPV4
-        dull &= head["version"] == 0x45
-        dull &= head["fragment"] & np.uint16(0x3FFF) == 0
-        least = _LEAST_PLAIN[head["protocol"]]
-        dull &= head["length"] >= least
-        dull &= lengths >= least + np.int64(_ETHERNET_BYTES)
-        dull &= least != 0xFFFF
-        self._heard[_slots(head["destination"][dull].astype(np.uint64))] = True
-        return np.flatnonzero(~dull)
-
     def finish(self) -> list[Decoded]:
         """What fragments are left, as far as they go."""
         found = []
@@ -149,8 +97,7 @@ class Dissector:
 
     def heard(self, numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Whether there was any packet to these addresses; now and then yes where there was none."""
-        is_ipv6, high, low = self._book.halves(numbers)
-        return self._heard[_slots(np.where(is_ipv6, ip.ipv6_word(high_in_zone(high, 0), low), low))]
+        return self._heard.of(numbers, self._book)
 
     def _decoder(
         self, buffer: NDArray[np.uint8], times: NDArray[np.int64], numbers: NDArray[np.int64] | None = None
@@ -180,7 +127,7 @@ class Dissector:
             if not len(layer.at):
                 continue
             packets, other = decoder.read_ip(layer)
-            self._heard[_slots(packets.words(1))] = True
+            self._heard.add(packets.words(1))
             self._carried(decoder, layer, packets, other, depth)
         return ours
 
@@ -245,8 +192,3 @@ class Dissector:
         self._layers(decoder, Layer(0, np.arange(len(at)), at, at + whole.lengths, tunnel), kind)
         # A datagram that was in pieces may carry one that was, in a tunnel.
         return self._whole(decoder)
-
-
-def _slots(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    slots: NDArray[np.uint64] = words * _SPREAD >> np.uint64(64 - _HEARD_BITS)
-    return slots

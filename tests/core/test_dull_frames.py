@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, GRE, Dot1Q
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from scanner.core import dissect
+from scanner.core import sieve
 from scanner.core.dissect import Dissector
 from tests.core.dissection import ETHERNET, Dissection, ether
 
@@ -73,9 +73,9 @@ def hostile(draw: st.DrawFn) -> bytes:
 def read(frames: list[bytes], *, at_a_look: bool) -> tuple[object, ...]:
     with pytest.MonkeyPatch.context() as patch:
         # Always worth it, or never.
-        patch.setattr(dissect, "_WORTHWHILE", 1 << 40 if at_a_look else 0)
+        patch.setattr(sieve, "_WORTHWHILE", 1 << 40 if at_a_look else 0)
         found = Dissection((ASKED,)).add(frames, ETHERNET).finish()
-    return found.kept, found.unread, found.dissector._heard.tobytes()
+    return found.kept, found.unread, found.dissector._heard._table.tobytes()
 
 
 @settings(max_examples=300, deadline=None)

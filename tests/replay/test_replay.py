@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner import CaptureError, State, read_capture
-from scanner.core import dissect
+from scanner import CaptureError, State, read_capture, reading
+from scanner.capture import apart, open_capture
+from scanner.contracts import Frames
+from scanner.core import sieve
 from scanner.core.selection import Selection
 from scanner.model import Reason
 from scanner.reading import asked_ports, read_captures
@@ -60,9 +63,9 @@ def test_no_case_is_left_from_before():
 
 def test_each_prober_has_a_verdict_of_its_own():
     for case in [case for case in CASES if case.per_prober]:
-        reading = read_captures([case.capture_path], selection=Selection(), per_prober=True)
+        read = read_captures([case.capture_path], selection=Selection(), per_prober=True)
 
-        lines = msgspec.json.Encoder().encode_lines(list(reading.result))
+        lines = msgspec.json.Encoder().encode_lines(list(read.result))
         assert lines == case.per_prober_path.read_bytes()
 
 
@@ -96,13 +99,49 @@ def test_asked_about_all_ports_it_says_the_same_of_those_that_were_probed(case):
 def test_frames_left_out_at_one_look_change_nothing(case, others, monkeypatch):
     def read():
         selection = Selection(ports=asked_ports([9] if others else case.ports))
-        reading = read_captures([case.capture_path], selection=selection, warn=ignore)
-        return list(reading.result), reading.result.forged, reading.frames, reading.unread
+        found = read_captures([case.capture_path], selection=selection, warn=ignore)
+        return list(found.result), found.result.forged, found.frames, found.unread
 
-    monkeypatch.setattr(dissect, "_WORTHWHILE", 1 << 40)
+    monkeypatch.setattr(sieve, "_WORTHWHILE", 1 << 40)
     quickly = read()
-    monkeypatch.setattr(dissect, "_WORTHWHILE", 0)
+    monkeypatch.setattr(sieve, "_WORTHWHILE", 0)
     assert read() == quickly
+
+
+def everything(case: Case) -> list[object]:
+    """What can be said of a capture."""
+    said: list[object] = []
+    for conversations in (False, True):
+        selection = Selection(ports=asked_ports(case.ports))
+        read = read_captures(
+            [case.capture_path], selection=selection, conversations=conversations, warn=ignore
+        )
+        said += [list(read.result), list(read.talks()), read.result.forged, read.unread]
+    return said
+
+
+@each_case
+def test_nothing_is_kept_of_frames_that_are_done_with(case, monkeypatch):
+    """Their memory may be used again."""
+
+    def overwritten(path: Path, warn: Callable[[str], None]) -> Iterator[Frames]:
+        for frames in open_capture(path, chunk=1000, warn=warn):
+            lent = frames.only(slice(None))
+            object.__setattr__(lent, "buffer", frames.buffer.copy())
+            yield lent
+            lent.buffer[:] = 0xA5
+
+    expected = everything(case)
+    monkeypatch.setattr(reading, "open_apart", overwritten)
+    assert everything(case) == expected
+
+
+@each_case
+def test_read_by_a_process_apart_a_capture_says_the_same(case, monkeypatch):
+    expected = everything(case)
+    monkeypatch.setattr(apart, "_is_large", lambda _: True)
+    monkeypatch.setattr(apart, "_possible", lambda: True)
+    assert everything(case) == expected
 
 
 cut = st.tuples(st.sampled_from(CASES), st.floats(0, 1, exclude_max=True))
