@@ -138,6 +138,22 @@ def test_a_segment_captured_before_the_card_cut_it_up_has_no_length() -> None:
         assert pick(only(frame), "size", "data") == (4, b"data")
 
 
+def test_a_segment_is_read_where_its_flags_are_the_last_that_was_captured() -> None:
+    """Of 68 bytes, as many as tcpdump once kept of a frame, an IPv6 header leaves these."""
+    frame = bytes(six(TCP(sport=401, dport=51000, flags="SA", seq=5, ack=6) / b"and more"))
+    row = only(frame[:68])
+    assert (row["flags"], row["sequence"], row["acknowledgement"]) == (0x12, 5, 6)
+    assert row["size"] == 8
+    assert dissected(frame[:67]).unread == {"cut off in the transport header": 1}
+
+
+def test_a_segment_without_a_whole_header_is_none() -> None:
+    for size in (14, 19):
+        frame = bytes(four(Raw(bytes(SYN)[:size]), proto=6))
+        assert dissected(frame).unread == {"cut off in the transport header": 1}
+        assert dissected(frame + bytes(SYN)[size:]).unread == {"cut off in the transport header": 1}
+
+
 def test_a_jumbogram_says_its_length_in_an_option() -> None:
     options = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=100_000)])
     frame = six(options / UDP(sport=401, dport=51000, len=0) / b"hello", plen=0)
@@ -394,6 +410,8 @@ def test_whoever_was_sent_anything_is_heard() -> None:
     no = ["10.1.0.9", ROUTER, PROBER, "10.1.0.6", "250.0.0.2"]
     assert found.dissector.heard(numbers(found, yes)).all()
     assert not found.dissector.heard(numbers(found, no)).any()
+    bad = dissected(bytes(four(SYN, dst="10.1.0.7", ihl=4)), bytes(four(SYN, dst="10.1.0.8"))[:33])
+    assert not bad.dissector.heard(numbers(bad, ["10.1.0.7", "10.1.0.8"])).any(), "it may be anything"
     six_numbers = numbers(found, ["2001:db8::77", "2001:db8::78", PROBER6])
     assert found.dissector.heard(six_numbers).tolist() == [True, False, False]
 
