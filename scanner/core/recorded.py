@@ -31,7 +31,7 @@ from scanner.core.forgeries import Forgeries
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
-from scanner.core.packets import TCP, UDP, Decoded
+from scanner.core.packets import NO_TIME, TCP, UDP, Decoded
 from scanner.core.presence import Presence
 from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
 from scanner.core.runs import Runs, Scratch, cuts, one_ahead
@@ -223,7 +223,7 @@ class RecordedTraffic:
                 ttl=claims.ttl[row],
                 responder=claims.responder[row],
                 times=claims.times[row],
-                rtt=np.maximum(claims.times[row] - probes.times[probe], 0),
+                rtt=_between(probes.times[probe], claims.times[row]),
             )
         )
         outcomes = _silent(target, prober)
@@ -261,6 +261,12 @@ class RecordedTraffic:
         flows = mix(flow_words(probes))
         silent: NDArray[np.int64] = betrayed[~np.isin(flows[betrayed], flows[joined.probe[spoken]])]
         return silent
+
+
+def _between(sent: NDArray[np.int64], came: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How long each answer took, in ns; ABSENT where one of both times is not known."""
+    timed = (sent != NO_TIME) & (came != NO_TIME)
+    return np.where(timed, np.maximum(came - sent, 0), ABSENT)
 
 
 def _by_place(
