@@ -180,8 +180,8 @@ class Dissector:
             if not len(layer.at):
                 continue
             packets, other = decoder.read_ip(layer)
-            held = packets.whole & packets.sound
-            self._heard[_slots(packets.words(1) if held.all() else packets.words(1)[held])] = True
+            there = layer.end - layer.at >= packets.header.itemsize
+            self._heard[_slots(packets.words(1) if there.all() else packets.words(1)[there])] = True
             self._carried(decoder, layer, packets, other, depth)
         return ours
 

@@ -410,8 +410,8 @@ def test_whoever_was_sent_anything_is_heard() -> None:
     no = ["10.1.0.9", ROUTER, PROBER, "10.1.0.6", "250.0.0.2"]
     assert found.dissector.heard(numbers(found, yes)).all()
     assert not found.dissector.heard(numbers(found, no)).any()
-    bad = dissected(bytes(four(SYN, dst="10.1.0.7", ihl=4)), bytes(four(SYN, dst="10.1.0.8"))[:33])
-    assert not bad.dissector.heard(numbers(bad, ["10.1.0.7", "10.1.0.8"])).any(), "it may be anything"
+    cut = Dissection().add([bytes(four(SYN, dst="10.1.0.8"))[:33]], gap=b"\x08" * 9)
+    assert not cut.dissector.heard(numbers(cut, ["10.1.0.8"])).any(), "its last byte may be any"
     six_numbers = numbers(found, ["2001:db8::77", "2001:db8::78", PROBER6])
     assert found.dissector.heard(six_numbers).tolist() == [True, False, False]
 
