@@ -142,7 +142,6 @@ class RecordedTraffic:
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
         self._presence = Presence()
-        self._probers: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
 
     def add(self, decoded: Decoded, frames: int) -> None:
         """Take in the packets of some frames.
@@ -155,7 +154,6 @@ class RecordedTraffic:
         probes, claims = thinned(probes, claims)
         self._probes.add(flow_keys(probes), replace(probes, frame=probes.frame + frames))
         self._claims.add(flow_keys(claims), replace(claims, frame=claims.frame + frames))
-        self._probers = distinct(np.concatenate([self._probers, distinct(probes.prober)]))
         self._presence.add(decoded.arp)
 
     @property
@@ -180,7 +178,8 @@ class RecordedTraffic:
         """
         store = OutcomeStore(self._scratch, _HELD)
         forgeries = Forgeries(of_marked=self._question.key is not None)
-        hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
+        inbound = any(heard(probes.prober).any() for probes in self._probes.each())
+        hint = _NOTHING_TO_PROBER if inbound else _NOTHING_INBOUND
         samples = np.concatenate([self._probes.samples(), self._claims.samples()])
         lots = (partial(self._between, *ends) for ends in cuts(samples, _HELD, HASH_BITS))
         for probes, claims in one_ahead(self._scratch, lots):
