@@ -15,13 +15,9 @@ from numpy.typing import NDArray
 from scanner.core.columns import Columns
 from scanner.core.earlier import Numbered, last_so_far, named
 from scanner.core.ordering import merged_order, stable_order
-from scanner.core.packets import ICMP, INIT, NO_PORT, SCTP, TCP, UDP, Datagrams, Decoded
+from scanner.core.packets import ICMP, INIT, MIRRORED, NO_PORT, SCTP, TCP, UDP, Datagrams, Decoded
 from scanner.core.rules import SYN_REPLIES, Claims, ReplyRules, reason_code, sequence_agrees
 from scanner.model import Reason
-
-MIRRORED = 10_000_000
-"""Nanoseconds within which the same packet seen again is a copy of it: a mirror port's, or of another device
-of the host. Whoever asks again waits longer (RFC 6298 has a second, nmap a tenth of one)."""
 
 Words = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 

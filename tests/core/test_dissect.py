@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections import Counter
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -34,7 +35,7 @@ from scapy.layers.l2 import ARP, GRE, Dot1Q
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from scanner.core.packets import NO_TUNNEL
+from scanner.core.packets import MIRRORED, NO_TUNNEL
 from tests.core.dissection import ETHERNET, RAW, Dissection, Row, dissected, ether, pick
 
 PROBER, TARGET, ROUTER = "10.0.0.1", "10.50.3.4", "10.9.9.9"
@@ -349,6 +350,16 @@ def test_fragments_in_frames_that_were_added_one_after_the_other() -> None:
     assert [row["frame"] for row in found.kept] == [0, 0, -2], "two in front of those added last"
     found.finish()
     assert (len(found.kept), found.unread.total()) == (3, 0)
+
+
+@pytest.mark.parametrize("pieces", [pieces4, pieces6])
+@pytest.mark.parametrize(("later", "times"), [(MIRRORED // 2, 1), (2 * MIRRORED, 2)])
+def test_pieces_seen_again_at_once_are_copies(pieces: Any, later: int, times: int) -> None:
+    found = Dissection().add(pieces(filled(SYN), 8))
+    found.added += later
+    found.add(pieces(filled(SYN), 8)).finish()
+    assert len(found.kept) == times
+    assert found.unread == Counter({"duplicate fragment": 4 - 2 * times})
 
 
 def test_of_a_datagram_whose_rest_is_missing_the_beginning_is_read() -> None:

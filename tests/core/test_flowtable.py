@@ -14,8 +14,8 @@ from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
-from scanner.core.flowtable import MIRRORED, Joined, Probes, candidate_probes, copies, join
-from scanner.core.packets import Decoded
+from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, join
+from scanner.core.packets import MIRRORED, Decoded
 from scanner.core.rules import Check, Claims, Rules
 
 PROBER, TARGET, ROUTER = "10.0.0.1", "10.50.3.4", "10.9.9.9"
