@@ -256,7 +256,7 @@ def test_of_several_earlier_probes_with_one_number_it_is_the_last() -> None:
         (111, "SA", 10),
         (111, "RA", 10),
         (100, "RA", 10),
-        (106, "SA", None),
+        (106, "SA", 10),
         (112, "SA", None),
     ],
 )
