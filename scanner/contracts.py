@@ -74,7 +74,7 @@ class Frames:
     starts: `(N,)` int64, where each frame's link header begins.
     lengths: `(N,)` int64, bytes captured.
     original_lengths: `(N,)` int64, bytes on the wire (never less than `lengths`).
-    times: `(N,)` int64 nanoseconds, wall clock.
+    times: `(N,)` int64 nanoseconds, wall clock; -1 where a file tells none.
     link_type: LINKTYPE_ value of https://www.tcpdump.org/linktypes.html, one for all.
     interface: name of the interface they were captured on, where a file tells; one for all.
     """

@@ -92,7 +92,7 @@ class Superseded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: Reason
     ttl: int
     responder: str
-    time: str
+    time: str | None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -117,7 +117,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     decided and are None where none did. `responder` is who sent that reply: the target itself, or a router.
     `rtt_ms` is in milliseconds, from the probe that was answered. `tries` counts the
     probes that left for this target. `time` is ISO 8601 in UTC: of the deciding reply,
-    else of the last probe, else None.
+    else of the last probe, else None. A capture without times has none of it, nor `rtt_ms`.
 
     `service` is what an identifier made of an open port, None where none was asked or none knew.
     `note` is what else the packets betray, and no state: "open-inferred" where the prober's own reset or

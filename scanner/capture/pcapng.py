@@ -31,6 +31,7 @@ from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window
 from scanner.capture.walk import Chain, walk
 from scanner.capture.words import columns
 from scanner.contracts import Frames
+from scanner.core.packets import NO_TIME
 from scanner.model import CaptureError
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -89,7 +90,7 @@ def read_pcapng(
 
     As `scanner.capture.pcap.read_pcap`. Where the packets of a chunk have several link
     types, or interfaces of several names, there is one `Frames` for each, in the order of their
-    first packets, and file order is kept within each. Simple packet blocks carry no time: theirs is 0.
+    first packets, and file order is kept within each. Simple packet blocks carry no time.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
@@ -294,7 +295,7 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
     if usable:
         chosen, which = _distinct((base + ids)[:usable])
         known = [described.table[index] for index in chosen]
-        times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), 0)
+        times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), NO_TIME)
         starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
         links = sorted({(interface.link_type, interface.name or "") for interface in known})
         places = [links.index((interface.link_type, interface.name or "")) for interface in known]

@@ -24,7 +24,7 @@ from scanner.core.conversation_book import ConversationBook, Rows
 from scanner.core.conversation_packets import of_datagrams, of_segments
 from scanner.core.conversation_states import STATES, ConversationState
 from scanner.core.conversation_table import Room
-from scanner.core.packets import NO_TUNNEL, Decoded
+from scanner.core.packets import NO_TIME, NO_TUNNEL, Decoded
 from scanner.model import Protocol, Service
 
 MOST = 1 << 20
@@ -49,9 +49,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     r"""One conversation.
 
     `out` is from the client to the server, `in` the way back. `start` and `end` are the times of the first
-    and the last packet, ISO 8601 in UTC. `first_out` and `first_in` are up to 64 bytes, as ASCII: what is not
-    printable is written as `\x1b`, a backslash as `\\`. `tunnel` is the number of the tunnel that it came in,
-    if it did. `service` is what the first bytes tell of a TCP server, None where they tell nothing.
+    and the last packet, ISO 8601 in UTC, None in a capture without times. `first_out` and `first_in` are up
+    to 64 bytes, as ASCII: what is not printable is written as `\x1b`, a backslash as `\\`. `tunnel` is the
+    number of the tunnel that it came in, if it did. `service` is what the first bytes tell of a TCP server,
+    None where they tell nothing.
     """
 
     client: str
@@ -59,8 +60,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     server: str
     server_port: int
     proto: Protocol
-    start: str
-    end: str
+    start: str | None
+    end: str | None
     state: ConversationState
     packets_out: int
     packets_in: int
@@ -147,8 +148,8 @@ def _conversations(
             server=server,
             server_port=server_port,
             proto=Protocol.TCP if tcp else Protocol.UDP,
-            start=f"{start}Z",
-            end=f"{end}Z",
+            start=start,
+            end=end,
             state=STATES[state],
             packets_out=packets[0],
             packets_in=packets[1],
@@ -203,9 +204,9 @@ def _plain(text: NDArray[np.uint8], length: NDArray[np.int64]) -> list[bytes]:
     return [data[begin : begin + count] for begin, count in zip(starts, length.tolist(), strict=True)]
 
 
-def _times(times: NDArray[np.int64]) -> list[str]:
-    texts: list[str] = np.datetime_as_string(times.view("M8[ns]").astype("M8[us]")).tolist()
-    return texts
+def _times(times: NDArray[np.int64]) -> list[str | None]:
+    texts = np.datetime_as_string(times.view("M8[ns]").astype("M8[us]")).tolist()
+    return [None if time == NO_TIME else f"{text}Z" for time, text in zip(times.tolist(), texts, strict=True)]
 
 
 def _escaped(text: NDArray[np.uint8], length: NDArray[np.int64]) -> list[str]:

@@ -173,7 +173,7 @@ class Decoder:
         other = usable.copy()
         icmp = ip.ICMP_OF[layer.version]
         kinds: tuple[tuple[int, int, Callable[[Layer, ip.Packets, Rows], None]], ...] = (
-            (TCP, headers.TCP_BYTES, self._segments),
+            (TCP, headers.TCP_FLAGS_BYTES, self._segments),
             (UDP, headers.UDP_BYTES, self._datagrams),
             (icmp, headers.ICMP_BYTES, self._errors),
             (SCTP, headers.SCTP_BYTES, self._chunks),
@@ -184,6 +184,8 @@ class Decoder:
                 continue
             other &= ~mine
             fits = mine & (packets.captured >= least)
+            if protocol == TCP:
+                fits &= packets.size >= headers.TCP_BYTES
             self.count(_CUT_OFF, mine & ~fits)
             read(layer, packets, np.flatnonzero(fits))
         return packets, other

@@ -127,7 +127,8 @@ class Dissector:
             if not len(layer.at):
                 continue
             packets, other = decoder.read_ip(layer)
-            self._heard.add(packets.words(1))
+            there = layer.end - layer.at >= packets.header.itemsize
+            self._heard.add(packets.words(1) if there.all() else packets.words(1)[there])
             self._carried(decoder, layer, packets, other, depth)
         return ours
 
@@ -158,11 +159,14 @@ class Dissector:
             decoder.unread["in too many tunnels"] += len(rows)
             return
         tunnel = np.zeros(len(rows), dtype=np.uint64) if layer.tunnel is None else layer.tunnel[rows]
+        there = packets.captured[rows]
+        udp = len(rows) - len(datagrams)
+        there[udp:] = _of_datagrams(decoder.buffer, packets.transport[datagrams], there[udp:])
         outer = Outer(
             row=rows,
             protocol=protocol[rows],
             payload=packets.transport[rows] + np.where(protocol[rows] == UDP, headers.UDP_BYTES, 0),
-            end=packets.transport[rows] + packets.captured[rows],
+            end=packets.transport[rows] + there,
             port=np.concatenate([np.zeros(len(rows) - len(port), dtype=np.uint16), port]),
             source=packets.words(0)[rows],
             destination=packets.words(1)[rows],
@@ -192,3 +196,14 @@ class Dissector:
         self._layers(decoder, Layer(0, np.arange(len(at)), at, at + whole.lengths, tunnel), kind)
         # A datagram that was in pieces may carry one that was, in a tunnel.
         return self._whole(decoder)
+
+
+def _of_datagrams(
+    buffer: NDArray[np.uint8], at: NDArray[np.int64], captured: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Bytes of UDP datagrams by their own length, as far as they were captured.
+
+    A length of zero is that of a jumbogram, or of one that the card has yet to cut up.
+    """
+    length = gather(buffer, at + 4, 2).view(">u2")[:, 0].astype(np.int64)
+    return np.where(length > 0, np.minimum(length, captured), captured)

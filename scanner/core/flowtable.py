@@ -1,8 +1,8 @@
 """The flow table: which recorded probe a claim answers, where there is a capture and no cookie.
 
-The prober is who spoke first. A claim belongs to the last probe of its flow that left before it, and
-must name that probe's sequence number as far as its kind of reply can. Probe and reply travel in the
-same tunnel, or both in none.
+The prober is who spoke first. A claim belongs to the last probe of its flow that left before it and has
+the sequence number that it names, as far as its kind of reply names one. Probe and reply travel in the same
+tunnel, or both in none.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
+from scanner.core.earlier import Numbered, last_so_far, named
 from scanner.core.ordering import merged_order, stable_order
-from scanner.core.packets import ICMP, INIT, NO_PORT, SCTP, TCP, UDP, Datagrams, Decoded
+from scanner.core.packets import ICMP, INIT, MIRRORED, NO_PORT, SCTP, TCP, UDP, Datagrams, Decoded
 from scanner.core.rules import SYN_REPLIES, Claims, ReplyRules, reason_code, sequence_agrees
 from scanner.model import Reason
-
-MIRRORED = 10_000_000
-"""Nanoseconds within which the same packet seen again is a copy of it: a mirror port's, or of another device
-of the host. Whoever asks again waits longer (RFC 6298 has a second, nmap a tenth of one)."""
 
 Words = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
@@ -145,7 +142,8 @@ class Joined:
     """Probes and claims brought together.
 
     true: `(P,)` bool, probes that answer no earlier packet of their flow. row, probe: int64, claims that
-    name the flow of a true probe, and that probe. genuine: bool, whether its number agrees.
+    name the flow of a true probe, and that probe. genuine: bool, whether its number agrees; where none does,
+    the probe is the last one.
     """
 
     true: NDArray[np.bool_]
@@ -155,7 +153,7 @@ class Joined:
 
 
 def join(probes: Probes, claims: Claims, ports: NDArray[np.bool_] | None) -> Joined:
-    """Find for each claim the last probe of its flow that left no later than it came.
+    """Find for each claim the last probe of its flow that left no later than it came, and that it names.
 
     Args:
         probes: in the order of the capture.
@@ -173,16 +171,21 @@ def join(probes: Probes, claims: Claims, ports: NDArray[np.bool_] | None) -> Joi
         true = np.ones(len(probes), dtype=np.bool_)
     else:
         true = _leading(probes, claims, ports, order, flow)
-    # Carry the number of the last probe forward, and forget it where a flow begins.
-    position = np.arange(len(order))
     good = ~is_claim
     good[good] = true[order[good]]
-    carried = np.maximum.accumulate(np.where(good, position, -1)) if len(order) else position
-    first = np.flatnonzero(begins)
-    found = np.flatnonzero(is_claim & (carried >= first[flow])) if len(order) else position
+    last = last_so_far(good, begins)
+    found = np.flatnonzero(is_claim & (last >= 0))
     row = order[found] - len(probes)
-    probe = order[carried[found]]
+    probe = order[last[found]]
     agreed = sequence_agrees(claims.take(row), probes.sequence[probe], probes.size[probe])
+    if not agreed.all():
+        asked, doubted = np.flatnonzero(good), np.flatnonzero(~agreed)
+        at = order[asked]
+        sent = Numbered(flow[asked], asked, probes.sequence[at])
+        said = Numbered(flow[found[doubted]], found[doubted], claims.sequence[row[doubted]])
+        which = named(sent, probes.size[at], said, claims.check[row[doubted]])
+        agreed[doubted] = which >= 0
+        probe[doubted] = np.where(which >= 0, at[which], probe[doubted])
     return Joined(true=true, row=row, probe=probe, genuine=agreed)
 
 

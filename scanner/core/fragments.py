@@ -4,7 +4,7 @@ What Linux does with a fragment (`ip_frag_queue`, `ip6_frag_queue`, `inet_frag_q
 with these differences, since this is a reader and not a receiver:
 
 * What was discarded stays so until it expires, as RFC 5722 has it; Linux begins anew with the next fragment.
-* What was complete is known for another second, so that a capture may hold every packet twice.
+* What was complete is known for a moment, so that a capture may hold every packet twice.
 * What never became complete is handed out as far as it goes, if it has a beginning.
 * An IPv6 datagram may be cut within its TCP or UDP header, which Linux refuses since 5.11: what the target
   makes of such a probe, its replies tell.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.core.packets import Fragments
+from scanner.core.packets import MIRRORED, Fragments
 from scanner.core.pieces import DATAGRAM_COST, DUPLICATE, KEPT, LONGEST, TOO_LONG, First, PiecedDatagram
 
 UNEVEN = "fragment that is no multiple of 8 bytes"
@@ -28,8 +28,6 @@ HEADLESS = "fragment without its first"
 
 _SECOND = 1_000_000_000
 _TIMEOUT = {4: 30 * _SECOND, 6: 60 * _SECOND}
-_AFTERWARDS = _SECOND
-
 _COMPARED = 64
 """Payload bytes by which a copy is told from another datagram: with TCP and UDP a checksum is among them."""
 
@@ -186,7 +184,7 @@ class Reassembler:
         offset, end, more = extent
         known = head[offset : offset + len(data)]
         fits = end <= total if more else end == total
-        if fits and abs(time - born) < _AFTERWARDS and data.startswith(known):
+        if fits and abs(time - born) < MIRRORED and data.startswith(known):
             return True
         del self._complete[key]
         return False
@@ -199,7 +197,7 @@ class Reassembler:
 
     def _remember(self, key: Key, time: int, datagram: PiecedDatagram) -> None:
         self._complete[key] = (time, datagram.end, datagram.head[:_COMPARED])
-        self._due = min(self._due, time + _AFTERWARDS)
+        self._due = min(self._due, time + MIRRORED)
         if len(self._complete) * DATAGRAM_COST > self._memory:
             self._complete.popitem(last=False)
 
@@ -215,8 +213,8 @@ class Reassembler:
                 self._give_up(table, key)
         while self._complete:
             key, (born, _, _) = next(iter(self._complete.items()))
-            if now < born + _AFTERWARDS:
-                self._due = min(self._due, born + _AFTERWARDS)
+            if now < born + MIRRORED:
+                self._due = min(self._due, born + MIRRORED)
                 break
             del self._complete[key]
 

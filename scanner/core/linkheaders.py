@@ -19,8 +19,10 @@ from scanner.core.linkfields import (
     IP,
     IPV4,
     IPV6,
+    JUMBO_LLC,
     LABELLED,
     LLC,
+    MACSEC,
     MPLS,
     MPLS_UPSTREAM,
     NEITHER,
@@ -30,6 +32,7 @@ from scanner.core.linkfields import (
     PPP_HDLC,
     PPPOE_SESSION,
     PROVIDER_BRIDGE,
+    REDUNDANCY_TAG,
     VLAN_TAGS,
     Found,
     Header,
@@ -64,7 +67,7 @@ def _provider_bridge(_buffer: NDArray[np.uint8], at: Places, _ends: Places) -> F
 
 
 def _port_tag(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
-    """Cisco's VN-Tag: four bytes, then what would be there without it."""
+    """Cisco's VN-Tag, and IEEE 802.1CB, 7.8: four bytes, then what would be there without it."""
     return at + 6, typed_or_llc(number(buffer, at + 4, ends))
 
 
@@ -73,13 +76,30 @@ def _extension_tag(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found
     return at + 8, typed_or_llc(number(buffer, at + 6, ends))
 
 
+def _macsec(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
+    """IEEE 802.1AE, 9: six bytes, eight more if a bit says so; then the same, if not encrypted or changed."""
+    control = peek(buffer, at, ends, 1)[:, 0]
+    after = at + np.where(control & 0x20, 14, 6)
+    clear = (control & 0x8C == 0) & (after + 2 <= ends)
+    layer = np.where(clear, typed_or_llc(number(buffer, after, ends)), NEITHER)
+    return np.where(clear, after + 2, at), layer.astype(np.int32)
+
+
 def _llc(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
-    """SNAP with the organization code of EtherTypes (RFC 1042), or the SAP of IP."""
+    """SNAP with the organization code of EtherTypes (RFC 1042), or the SAP of IP.
+
+    Cisco's ISL begins likewise: its header of 26 bytes looks like a frame of that company's.
+    """
     header = peek(buffer, at, ends, 8).view(">u8")[:, 0]
     snap = header >> np.uint64(16) == 0xAAAA03000000
     plain = header >> np.uint64(40) == 0x060603
     layer = np.where(snap, typed(header & np.uint64(0xFFFF)), np.where(plain, IPV4, NEITHER))
-    return ended(snap & (ends - at < 8), ends, at + np.where(plain, 3, 8), layer.astype(np.int32))
+    trunk = header >> np.uint64(16) == 0xAAAA0300000C
+    if trunk.any():
+        trunk &= _holds_together(buffer, at + 12, ends)
+        layer = np.where(trunk, FRAME, layer)
+    after = at + np.where(trunk, 12, np.where(plain, 3, 8))
+    return ended(snap & (ends - at < 8), ends, after, layer.astype(np.int32))
 
 
 def _pppoe_session(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
@@ -172,12 +192,15 @@ HEADERS: dict[int, Header] = {
     PORT_TAG: Header(6, _port_tag),
     EXTENSION_TAG: Header(8, _extension_tag),
     CISCO_METADATA: Header(8, _extension_tag),
+    REDUNDANCY_TAG: Header(6, _port_tag),
+    MACSEC: Header(8, _macsec),
     PPPOE_SESSION: Header(6, _pppoe_session),
     MPLS: Header(4, _label),
     MPLS_UPSTREAM: Header(4, _label),
     IP: Header(1, _ip),
     FRAME: Header(14, _frame),
     LLC: Header(3, _llc),
+    JUMBO_LLC: Header(3, _llc),
     PPP: Header(1, _ppp),
     PPP_HDLC: Header(1, _ppp_hdlc),
     CISCO_HDLC: Header(4, _cisco_hdlc),

@@ -53,7 +53,8 @@ class Outcomes(Columns):
     """One element a target.
 
     address: uint32. protocol: uint8. port: uint16. rank: uint8 of `Rank`. reason: uint8.
-    ttl: int16, rtt: int64 ns, responder: int64, time: int64 ns; each ABSENT where there is none.
+    ttl: int16, rtt: int64 ns, responder: int64, time: int64 ns; each ABSENT where there is none. That is
+    NO_TIME as well.
     tries: int64. note, hint: uint8, places in NOTES and HINTS. superseded: None, or a tuple of tuples
     (rank, reason, ttl, responder, time), of replies that said less and came before. prober: int64, ABSENT
     where the outcome is that of all probers. mac: int64, the hardware address that answered for the target.

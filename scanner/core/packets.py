@@ -23,6 +23,13 @@ SCTP = 132
 NO_PORT = 0
 """In the place of a port, where a protocol has none."""
 
+NO_TIME = -1
+"""In the place of a time, of packets that a capture gives none."""
+
+MIRRORED = 10_000_000
+"""Nanoseconds within which the same packet seen again is a copy of it: a mirror port's, or of another device
+of the host. Whoever asks again waits longer (RFC 6298 has a second, nmap a tenth of one)."""
+
 ECHO_TYPES = {4: (8, 0), 6: (128, 129)}
 """ICMP types of echo requests and replies, by version of IP (RFC 792; RFC 4443, 4.1 and 4.2)."""
 

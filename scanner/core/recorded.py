@@ -31,7 +31,7 @@ from scanner.core.forgeries import Forgeries
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
-from scanner.core.packets import TCP, UDP, Decoded
+from scanner.core.packets import NO_TIME, TCP, UDP, Decoded
 from scanner.core.presence import Presence
 from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
 from scanner.core.runs import Runs, Scratch, cuts, one_ahead
@@ -142,7 +142,6 @@ class RecordedTraffic:
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
         self._presence = Presence()
-        self._probers: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
 
     def add(self, decoded: Decoded, frames: int) -> None:
         """Take in the packets of some frames.
@@ -155,7 +154,6 @@ class RecordedTraffic:
         probes, claims = thinned(probes, claims)
         self._probes.add(flow_keys(probes), replace(probes, frame=probes.frame + frames))
         self._claims.add(flow_keys(claims), replace(claims, frame=claims.frame + frames))
-        self._probers = distinct(np.concatenate([self._probers, distinct(probes.prober)]))
         self._presence.add(decoded.arp)
 
     @property
@@ -180,7 +178,8 @@ class RecordedTraffic:
         """
         store = OutcomeStore(self._scratch, _HELD)
         forgeries = Forgeries(of_marked=self._question.key is not None)
-        hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
+        inbound = any(heard(probes.prober).any() for probes in self._probes.each())
+        hint = _NOTHING_TO_PROBER if inbound else _NOTHING_INBOUND
         samples = np.concatenate([self._probes.samples(), self._claims.samples()])
         lots = (partial(self._between, *ends) for ends in cuts(samples, _HELD, HASH_BITS))
         for probes, claims in one_ahead(self._scratch, lots):
@@ -223,7 +222,7 @@ class RecordedTraffic:
                 ttl=claims.ttl[row],
                 responder=claims.responder[row],
                 times=claims.times[row],
-                rtt=np.maximum(claims.times[row] - probes.times[probe], 0),
+                rtt=_between(probes.times[probe], claims.times[row]),
             )
         )
         outcomes = _silent(target, prober)
@@ -261,6 +260,12 @@ class RecordedTraffic:
         flows = mix(flow_words(probes))
         silent: NDArray[np.int64] = betrayed[~np.isin(flows[betrayed], flows[joined.probe[spoken]])]
         return silent
+
+
+def _between(sent: NDArray[np.int64], came: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How long each answer took, in ns; ABSENT where one of both times is not known."""
+    timed = (sent != NO_TIME) & (came != NO_TIME)
+    return np.where(timed, np.maximum(came - sent, 0), ABSENT)
 
 
 def _by_place(

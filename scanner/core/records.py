@@ -131,18 +131,19 @@ def superseded(piece: Outcomes, names: Names) -> list[tuple[Superseded, ...] | N
         return held
     protocols, ranks, reasons, ttls, responders, times = zip(*steps, strict=True)
     made = map(
-        lambda protocol, rank, reason, ttl, responder, time: Superseded(
+        lambda protocol, rank, reason, ttl, responder, moment, time: Superseded(
             state=state_of(rank, PROTOCOLS[protocol]),
             reason=REASONS[reason],
             ttl=ttl,
             responder=responder,
-            time=time,
+            time=None if moment == ABSENT else time,
         ),
         protocols,
         ranks,
         reasons,
         ttls,
         names(np.array(responders, dtype=np.uint32)),
+        times,
         _iso(np.array(times, dtype=np.int64)),
     )
     for row in rows:

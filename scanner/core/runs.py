@@ -95,9 +95,14 @@ class Runs(Generic[T]):
         if len(parts) > 1:
             packed = np.concatenate(parts)
             packed = _moved(packed, merged_order(packed["key"]))
-        return type(self._empty)(
-            *(np.ascontiguousarray(packed[name]) for name in type(self._empty).__slots__)
-        )
+        return self._unpacked(packed)
+
+    def each(self) -> Iterator[T]:
+        """All rows, in no order, about `most` at a time."""
+        held = self._rest()
+        for run in self._runs:
+            yield self._unpacked(self._read(run, 0, LAST_KEY))
+        yield self._unpacked(held)
 
     def samples(self) -> NDArray[np.uint64]:
         """The key of about every _SAMPLED-th row, in no order."""
@@ -108,6 +113,11 @@ class Runs(Generic[T]):
         """Keys less their `low` bits, ascending, with about `step` rows from each to the next."""
         sampled = np.sort(self.samples()) >> np.uint64(low)
         return distinct(sampled[:: max(1, step // _SAMPLED)])
+
+    def _unpacked(self, packed: NDArray[np.void]) -> T:
+        return type(self._empty)(
+            *(np.ascontiguousarray(packed[name]) for name in type(self._empty).__slots__)
+        )
 
     def _rest(self) -> NDArray[np.void]:
         """What has not been written, by key."""

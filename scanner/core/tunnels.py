@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns, gather
+from scanner.core.headers import UDP_BYTES
 from scanner.core.interning import Interning
 from scanner.core.linkfields import (
     FRAME,
@@ -280,7 +281,8 @@ def _gtp(buffer: NDArray[np.uint8], at: NDArray[np.int64], ends: NDArray[np.int6
     head = peek(buffer, at, ends, 12)
     flags = head[:, 0]
     sound = (flags & 0xF0 == 0x30) & (head[:, 1] == 0xFF)
-    sound &= head.view(">u2")[:, 1] + np.int64(8) <= ends - at
+    # Of the datagram less may have been captured than its own header, in front of this, tells.
+    sound &= head.view(">u2")[:, 1] + np.int64(8) <= number(buffer, at - 4, ends) - UDP_BYTES
     after = at + np.where(flags & 0x07, 12, 8)
     rows = np.flatnonzero(sound & (flags & 0x04 != 0) & (head[:, 11] != 0))
     for _ in range(_MOST_EXTENSIONS):

@@ -113,7 +113,7 @@ def cells(conversation: Conversation) -> tuple[str, ...]:
     """A conversation in words, one for each of HEADINGS."""
     server = f"{_end(conversation.server, conversation.server_port)}/{conversation.proto.value}"
     return (
-        conversation.start[:_SECONDS].replace("T", " "),
+        (conversation.start or ABSENT)[:_SECONDS].replace("T", " "),
         _end(conversation.client, conversation.client_port),
         server if conversation.tunnel is None else f"{server} in tunnel {conversation.tunnel}",
         conversation.state.value,

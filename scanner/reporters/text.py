@@ -110,11 +110,15 @@ def where(proto: Protocol, port: int) -> str:
 def remarks(verdict: Verdict) -> list[str]:
     """What else a record says, a line each: earlier replies, what is inferred, why there may be none."""
     said = [
-        f"before: {step.state} ({step.reason}) from {escape(step.responder)} at {escape(step.time)}"
+        f"before: {step.state} ({step.reason}) from {escape(step.responder)}{_at(step.time)}"
         for step in verdict.superseded or ()
     ]
     labelled = (("note", verdict.note), ("hint", verdict.hint))
     return said + [f"{label}: {escape(text)}" for label, text in labelled if text]
+
+
+def _at(time: str | None) -> str:
+    return "" if time is None else f" at {escape(time)}"
 
 
 def _remarked(verdict: Verdict) -> str:

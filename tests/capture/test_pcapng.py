@@ -237,11 +237,11 @@ def test_simple_packets_have_no_time_and_the_length_that_the_snaplen_leaves(orde
         + simple_packet(b"12345", 900, order)
         + packet(7, b"x", 1, order=order)
     )
-    assert records_of(read(file)) == [(0, b"abc", 3), (0, b"12345", 900), (7000, b"x", 1)]
+    assert records_of(read(file)) == [(-1, b"abc", 3), (-1, b"12345", 900), (7000, b"x", 1)]
 
 
 def test_a_simple_packet_without_snaplen_has_all_its_bytes():
-    assert records_of(read(section() + interface() + simple_packet(b"abcdef", 6))) == [(0, b"abcdef", 6)]
+    assert records_of(read(section() + interface() + simple_packet(b"abcdef", 6))) == [(-1, b"abcdef", 6)]
 
 
 def test_a_dribbling_pipe_and_bytes_that_were_read_before():

@@ -289,3 +289,44 @@ def test_what_cannot_be_asked(ghostport, capture, words, complaint, monkeypatch)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"ghostport: {complaint}")
     assert ran.err.count("\n") == 1
+
+
+@pytest.fixture
+def untimed(tmp_path) -> Path:
+    """Simple packet blocks: a SYN that was reset, and one that was accepted; nobody knows when."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        length = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + length + body + length
+
+    probes = [IP(src="10.9.9.9", dst="10.0.0.1") / TCP(sport=port, dport=401, flags="S") for port in (5, 6)]
+    answers = [
+        IP(src="10.0.0.1", dst="10.9.9.9") / TCP(sport=401, dport=port, flags=flags, ack=1)
+        for port, flags in ((5, "RA"), (6, "SA"))
+    ]
+    file = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    file += block(1, struct.pack("<HHI", 101, 0, 0))
+    for packet in map(bytes, (probes[0], answers[0], probes[1], answers[1])):
+        file += block(3, struct.pack("<I", len(packet)) + packet)
+    path: Path = tmp_path / "untimed.pcapng"
+    path.write_bytes(file)
+    return path
+
+
+def test_of_packets_without_times_no_time_is_told(ghostport, untimed):
+    [record] = map(json.loads, ghostport("read", untimed, "--format", "jsonl", "-q").out.splitlines())
+    [row] = csv.DictReader(ghostport("read", untimed, "--format", "csv", "-q").out.splitlines())
+
+    assert (record["state"], record["ttl"], record["tries"]) == ("open", 64, 2)
+    assert [record["time"], record["rtt_ms"], record["superseded"][0]["time"]] == [None, None, None]
+    assert [row["time"], row["rtt_ms"]] == ["", ""]
+    text = ghostport("read", untimed, "-q").out
+    assert "  before: closed (reset) from 10.0.0.1\n" in text
+
+
+def test_nor_when_anybody_talked(ghostport, untimed):
+    ran = ghostport("read", untimed, "--conversations", "--format", "jsonl", "-q")
+    talks = [json.loads(line) for line in ran.out.splitlines()]
+
+    assert [(talk["start"], talk["end"]) for talk in talks] == [(None, None)] * 2
+    assert ghostport("read", untimed, "--conversations").out.splitlines()[1].startswith("- ")

@@ -307,6 +307,8 @@ def test_what_comes_late_finds_its_place(split: bool) -> None:
     packets = [(MS, back("RA", 0)), (0, out("S"))]
     [conversation] = found(*([one] for one in packets)) if split else found(packets)
     assert (conversation.state.value, conversation.client) == ("refused", CLIENT)
+    assert conversation.start is not None
+    assert conversation.end is not None
     assert conversation.start < conversation.end
 
 

@@ -379,8 +379,8 @@ SAMPLES = {
 }
 OPTION_BYTES = len(bytes(IP(src=TARGET, dst=PROBER, options=OPTIONS))) - 20
 NEEDED = {
-    "tcp": 14 + 20 + 20,
-    "tcp behind tags and options": 22 + 20 + OPTION_BYTES + 20,
+    "tcp": 14 + 20 + 14,
+    "tcp behind tags and options": 22 + 20 + OPTION_BYTES + 14,
     "udp": 14 + 20 + 8,
     "udp without payload": 14 + 20 + 8,
     "icmp quoting udp": 14 + 20 + 8 + 20 + 8,
@@ -427,7 +427,7 @@ def test_a_frame_in_two_records_is_not_put_together(name: str) -> None:
         (bytes(15), "not IPv4 or ARP"),
         (bytes(ether(reply(SYN_ACK)))[:33], "cut off in the IPv4 header"),
         (bytes(ether(reply(SYN_ACK)))[:34], "cut off in the transport header"),
-        (bytes(ether(reply(SYN_ACK)))[:53], "cut off in the transport header"),
+        (bytes(ether(reply(SYN_ACK)))[:47], "cut off in the transport header"),
         (bytes(ether(IP(src=TARGET, dst=PROBER, proto=50))), "other IP protocol"),
         (bytes(ether(reply(SYN_ACK, version=6))), "malformed IPv4 header"),
         (bytes(ether(reply(SYN_ACK, ihl=4))), "malformed IPv4 header"),
@@ -520,13 +520,14 @@ def read_slowly(frame: bytes) -> tuple[str, tuple[int, ...]] | None:
     kind, stop = number(at - 2, 2), len(frame)
     if kind == 0x0806 and stop - at >= 28 and number(at, 6) == 0x000108000604:
         return "arp", (number(at + 6, 2), number(at + 14, 4), number(at + 24, 4))
-    body, total = at + header_bytes(at), number(at + 2, 2)
+    body, total = at + header_bytes(at), number(at + 2, 2) or stop - at
     if kind != 0x0800 or stop - at < 20 or body == at or at + total < body or number(at + 6, 2) & 0x1FFF:
         return None
     protocol, stop = number(at + 9, 1), min(stop, at + total)
     ip = (number(at + 12, 4), number(at + 16, 4), number(at + 8, 1))
     ports = (number(body, 2), number(body + 2, 2))
-    if protocol == 6 and stop - body >= 20 and number(body + 12, 1) >> 4 >= 5:
+    said = at + total - body
+    if protocol == 6 and said >= 20 and stop - body >= 14 and number(body + 12, 1) >> 4 >= 5:
         return "tcp", (*ip, *ports, number(body + 4, 4), number(body + 8, 4), number(body + 13, 1))
     if protocol == 17 and stop - body >= 8 and number(body + 4, 2) >= 8:
         return "udp", (*ip, *ports)

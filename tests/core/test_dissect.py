@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections import Counter
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -34,7 +35,7 @@ from scapy.layers.l2 import ARP, GRE, Dot1Q
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from scanner.core.packets import NO_TUNNEL
+from scanner.core.packets import MIRRORED, NO_TUNNEL
 from tests.core.dissection import ETHERNET, RAW, Dissection, Row, dissected, ether, pick
 
 PROBER, TARGET, ROUTER = "10.0.0.1", "10.50.3.4", "10.9.9.9"
@@ -136,6 +137,22 @@ def test_frames_keep_their_rows_whatever_is_between() -> None:
 def test_a_segment_captured_before_the_card_cut_it_up_has_no_length() -> None:
     for frame in (four(SYN / b"data", len=0), six(SYN / b"data", plen=0)):
         assert pick(only(frame), "size", "data") == (4, b"data")
+
+
+def test_a_segment_is_read_where_its_flags_are_the_last_that_was_captured() -> None:
+    """Of 68 bytes, as many as tcpdump once kept of a frame, an IPv6 header leaves these."""
+    frame = bytes(six(TCP(sport=401, dport=51000, flags="SA", seq=5, ack=6) / b"and more"))
+    row = only(frame[:68])
+    assert (row["flags"], row["sequence"], row["acknowledgement"]) == (0x12, 5, 6)
+    assert row["size"] == 8
+    assert dissected(frame[:67]).unread == {"cut off in the transport header": 1}
+
+
+def test_a_segment_without_a_whole_header_is_none() -> None:
+    for size in (14, 19):
+        frame = bytes(four(Raw(bytes(SYN)[:size]), proto=6))
+        assert dissected(frame).unread == {"cut off in the transport header": 1}
+        assert dissected(frame + bytes(SYN)[size:]).unread == {"cut off in the transport header": 1}
 
 
 def test_a_jumbogram_says_its_length_in_an_option() -> None:
@@ -335,6 +352,16 @@ def test_fragments_in_frames_that_were_added_one_after_the_other() -> None:
     assert (len(found.kept), found.unread.total()) == (3, 0)
 
 
+@pytest.mark.parametrize("pieces", [pieces4, pieces6])
+@pytest.mark.parametrize(("later", "times"), [(MIRRORED // 2, 1), (2 * MIRRORED, 2)])
+def test_pieces_seen_again_at_once_are_copies(pieces: Any, later: int, times: int) -> None:
+    found = Dissection().add(pieces(filled(SYN), 8))
+    found.added += later
+    found.add(pieces(filled(SYN), 8)).finish()
+    assert len(found.kept) == times
+    assert found.unread == Counter({"duplicate fragment": 4 - 2 * times})
+
+
 def test_of_a_datagram_whose_rest_is_missing_the_beginning_is_read() -> None:
     first, second = pieces4(filled(SYN / b"data and more"), 24)
     assert pick(only(first), "flags", "destination_port") == (2, 401)
@@ -394,6 +421,8 @@ def test_whoever_was_sent_anything_is_heard() -> None:
     no = ["10.1.0.9", ROUTER, PROBER, "10.1.0.6", "250.0.0.2"]
     assert found.dissector.heard(numbers(found, yes)).all()
     assert not found.dissector.heard(numbers(found, no)).any()
+    cut = Dissection().add([bytes(four(SYN, dst="10.1.0.8"))[:33]], gap=b"\x08" * 9)
+    assert not cut.dissector.heard(numbers(cut, ["10.1.0.8"])).any(), "its last byte may be any"
     six_numbers = numbers(found, ["2001:db8::77", "2001:db8::78", PROBER6])
     assert found.dissector.heard(six_numbers).tolist() == [True, False, False]
 

@@ -1,4 +1,4 @@
-"""Which recorded probe a claim answers, against the plain rule: the last of its flow before it."""
+"""Which recorded probe a claim answers, against the plain rule: the last of its flow that it names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
-from scanner.core.flowtable import MIRRORED, Joined, Probes, candidate_probes, copies, join
-from scanner.core.packets import Decoded
+from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, join
+from scanner.core.packets import MIRRORED, Decoded
 from scanner.core.rules import Check, Claims, Rules
 
 PROBER, TARGET, ROUTER = "10.0.0.1", "10.50.3.4", "10.9.9.9"
@@ -212,14 +212,57 @@ def test_the_number_must_be_the_probes(reply: Packet, genuine: bool) -> None:
     assert pairs([(10, syn(seq=100)), (20, reply)]) == [(1, 10, genuine)]
 
 
-def test_a_reply_to_an_earlier_number_is_not_genuine() -> None:
+def test_a_reply_belongs_to_the_earlier_probe_whose_number_it_names() -> None:
+    """As of nmap, which from a port of the user's (-g) asks again with another number."""
     packets: list[Timed] = [
         (10, syn(seq=100)),
         (20, syn(seq=500)),
         (30, syn_ack(ack=101)),
         (40, syn_ack(ack=501)),
+        (50, syn_ack(ack=301)),
+        (60, error_about(syn(seq=100))),
+        (70, syn_ack(ack=100, flags="RA")),
+        (80, syn_ack(ack=100)),
     ]
-    assert pairs(packets) == [(2, 20, False), (3, 20, True)]
+    assert pairs(packets) == [
+        (2, 10, True),
+        (3, 20, True),
+        (4, 20, False),
+        (5, 10, True),
+        (6, 10, True),
+        (7, 20, False),
+    ]
+
+
+def test_of_several_earlier_probes_with_one_number_it_is_the_last() -> None:
+    packets: list[Timed] = [
+        (5, syn_ack(ack=101)),
+        (10, syn(seq=100)),
+        (20, syn(seq=100)),
+        (30, syn(seq=500)),
+        (40, syn_ack(ack=101)),
+        (50, syn(seq=100)),
+    ]
+    assert pairs(packets) == [(4, 20, True)]
+    assert pairs([(10, syn(sport=6, seq=100)), (20, syn(seq=100)), (30, syn(seq=5)), (40, syn_ack())]) == [
+        (3, 20, True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ack", "flags", "time"),
+    [
+        (101, "SA", 10),
+        (111, "SA", 10),
+        (111, "RA", 10),
+        (100, "RA", 10),
+        (106, "SA", 10),
+        (112, "SA", None),
+    ],
+)
+def test_an_earlier_syn_may_have_had_data(ack: int, flags: str, time: int | None) -> None:
+    packets = [(10, with_data(syn(seq=100), 10)), (20, syn(seq=500)), (30, syn_ack(ack=ack, flags=flags))]
+    assert pairs(packets) == [(2, 20 if time is None else time, time is not None)]
 
 
 @pytest.mark.parametrize(
@@ -377,8 +420,8 @@ def test_match_against_a_plain_search(
             and probes.times[at] <= claims.times[row]
         ]
         if before:
-            at = max(before)[1]
-            expected[row] = at, bool(probes.sequence[at] == claims.sequence[row])
+            named = [item for item in before if probes.sequence[item[1]] == claims.sequence[row]]
+            expected[row] = max(named or before)[1], bool(named)
     found = join(probes, claims, None)
     assert {
         row: (probe, genuine)

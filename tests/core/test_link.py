@@ -115,6 +115,16 @@ def control_word(inner: bytes) -> bytes:
     return bytes(typed(0x8847) / last) + struct.pack(">HH", 0, 77) + inner
 
 
+def macsec(control: int) -> bytes:
+    return bytes(typed(0x88E5)) + struct.pack(">BBI", control, 0, 9) + bytes(8 if control & 0x20 else 0)
+
+
+def isl(inner: bytes) -> bytes:
+    """VLAN 100, untagged by any other means: address and type, source, length, LLC, and what is Cisco's."""
+    address = bytes.fromhex("01000c0000 00 00000c123456")
+    return address + struct.pack(">H", len(inner) + 12) + b"\xaa\xaa\3\0\0\x0c\0\xc8" + bytes(4) + inner
+
+
 WORD = struct.Struct(">I").pack
 HOST = struct.Struct("<I").pack
 INNER = bytes.fromhex("001b21000003 001b21000004")
@@ -149,6 +159,14 @@ IPV4_FRAMES: dict[str, tuple[int, bytes]] = {
     "VN-Tag and VLAN": (1, bytes(typed(0x8926)) + b"\0\7\0\5\x81\0\0\7\x08\0" + V4),
     "E-Tag": (1, bytes(typed(0x893F)) + b"\0\0\0\7\0\0\x08\0" + V4),
     "Cisco metadata": (1, bytes(typed(0x8909)) + b"\1\1\0\1\0\7\x08\0" + V4),
+    "802.1CB": (1, bytes(typed(0xF1C1)) + b"\0\0\0\5\x08\0" + V4),
+    "802.1CB in a VLAN": (1, bytes(ether / Dot1Q(vlan=7, type=0xF1C1)) + b"\0\0\0\5\x08\0" + V4),
+    "MACsec in the clear": (1, macsec(0) + b"\x08\0" + V4),
+    "MACsec with its channel": (1, macsec(0x23) + b"\x08\0" + V4),
+    "VLAN in MACsec": (1, macsec(0) + b"\x81\0\0\7\x08\0" + V4),
+    "ISL": (1, isl(INNER + b"\x08\0" + V4)),
+    "VLAN in ISL": (1, isl(INNER + b"\x81\0\0\7\x08\0" + V4)),
+    "LLC/SNAP, jumbo": (1, bytes(typed(0x8870)) + snap(0x800) + V4),
     "VLAN in a pseudowire": (1, control_word(INNER + b"\x81\0\0\7\x08\0" + V4)),
     "token ring": (6, b"\x10\x40" + INNER + snap(0x800) + V4),
     "token ring with a route": (
@@ -264,6 +282,11 @@ OTHERS: dict[str, tuple[int, bytes]] = {
     "STP": (1, bytes(Dot3(**MACS) / LLC(dsap=0x42, ssap=0x42, ctrl=3) / Raw(bytes(35)))),
     "Novell": (1, bytes(Dot3(**MACS) / Raw(b"\xff\xff" + bytes(30)))),
     "SNAP of another organization": (1, bytes(Dot3(**MACS) / Raw(b"\xaa\xaa\3\0\0\x0c\x08\0") / datagram)),
+    "CDP": (1, bytes.fromhex("01000ccccccc 00000c123456 0020 aaaa03 00000c 2000") + bytes(24)),
+    "ISL of something": (1, isl(bytes(60))),
+    "MACsec, encrypted": (1, macsec(0x0C) + b"\x08\0" + V4),
+    "MACsec, changed": (1, macsec(0x04) + b"\x08\0" + V4),
+    "MACsec, another version": (1, macsec(0x80) + b"\x08\0" + V4),
     "too many tags": (
         1,
         bytes(typed(0x8100)) + bytes(Dot1Q(vlan=1, type=0x8100)) * 40 + bytes(Dot1Q(vlan=1)) + V4,

@@ -183,6 +183,17 @@ def test_a_refusal_and_a_later_accept_are_both_told() -> None:
     assert earlier[3:] == (parse_address(TARGET), 20)
 
 
+def test_whoever_asks_again_with_another_number_may_be_answered_what_it_asked_first() -> None:
+    packets: list[Timed] = [
+        (10 * MS, syn(seq=100)),
+        (1000 * MS, syn(seq=500)),
+        (1200 * MS, reply(ack=101)),
+    ]
+    judgement = judged(packets)
+    [row] = found(judgement)
+    assert (row.rank, row.tries, row.rtt, judgement.forged) == (Rank.OPEN, 2, 1190 * MS, 0)
+
+
 def test_mirrored_frames_are_one_try() -> None:
     packets = [(10, syn()), (11, syn()), (30, reply()), (31, reply())]
     assert only(packets)["tries"] == 1
@@ -284,8 +295,9 @@ def plainly(packets: list[Timed], asked: set[int]) -> list[Found]:
         if claim is None:
             continue
         protocol, here, there, rank, reason, check = claim
-        before = [item for item in probes.get((protocol, here, there), []) if item[0] <= time]
-        if not before or check(before[-1][1]) is False:
+        earlier = probes.get((protocol, here, there), [])
+        before = [item for item in earlier if item[0] <= time and check(item[1])]
+        if not before:
             continue
         target = parse_address(there[0]), protocol, there[1]
         known = decided.get(target)

@@ -456,3 +456,21 @@ def test_padding_is_in_no_tunnel() -> None:
     short = bytes(ether(v4(proto=4, len=20 + 20) / IP(src="10.0.0.1", dst="10.50.3.4", proto=6))) + bytes(SYN)
     found = dissected(short)
     assert (found.kept, found.unread) == ([], {"cut off in the transport header": 1})
+
+
+@pytest.mark.parametrize("length", [8 + 8 + 20 + 19, 8 + 8 + 19, 8 + 7, 8, 7])
+def test_what_is_behind_the_datagram_is_in_no_tunnel(length: int) -> None:
+    """UDP may be shorter than its packet; the rest is of nobody."""
+    bridged = b"\x08" + bytes(7) + bytes(ether(FOUR / SYN))
+    for port, body in ((2152, b"\x30\xff\0\x28\0\0\0\7" + WHOLE), (4789, bridged)):
+        found = dissected(ether(v4() / UDP(sport=9, dport=port, len=length) / Raw(body)))
+        assert found.kept == []
+
+
+def test_a_tunnel_is_read_as_far_as_it_was_captured() -> None:
+    """Also where its own header says how long it is."""
+    for carried in (gtp(0x30, size=440), gtp(0x34, b"\0\0\0\x85\1\x10\x09\0", size=440)):
+        frame = bytes(ether(carried / FOUR / SYN / Raw(bytes(400))))
+        whole, cut = dissected(frame), dissected(frame[:-400])
+        assert [row["destination_port"] for row in cut.kept] == [401]
+        assert kinds(cut) == kinds(whole)

@@ -167,14 +167,15 @@ def _told(reply: _Reply) -> Record:
 
 
 def _reply(frame: Frame, probes: Sequence[Frame]) -> _Reply | None:
-    """What a frame says, if it answers one of these probes: the last one of its flow to leave before it."""
+    """What a frame says, if it answers one of these probes: the last of its flow before it that it names."""
     way = _quoted_way(frame) if frame.icmp else (*_one_way(frame)[2:], *_one_way(frame)[:2])
     for probe in sorted(probes, key=lambda probe: (probe.time, probe.number), reverse=True):
         if (probe.time, probe.number) >= (frame.time, frame.number) or probe.tunnel != frame.tunnel:
             continue
         if probe.protocol is frame.protocol and _one_way(probe) == way:
             said = _said(frame, probe)
-            return None if said is None else _Reply(*said, frame, frame.time - probe.time)
+            if said is not None:
+                return _Reply(*said, frame, frame.time - probe.time)
     return None
 
 
