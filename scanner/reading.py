@@ -136,6 +136,16 @@ def read_captures(
     return reader.reading()
 
 
+def open_planned(
+    path: str | PathLike[str], plan: Plan | None, *, warn: Callable[[str], None] | None = None
+) -> Iterator[Frames]:
+    """The frames of a capture by `open_capture`; the interfaces that its plan names are told apart.
+
+    Raises CaptureError as that does.
+    """
+    return open_capture(path, warn=warn, interfaces=() if plan is None else plan.zones)
+
+
 def read_frames(frames: Iterable[Frames], *, selection: Selection) -> Reading:
     """Classify what was probed in frames that are at hand; as `read_captures`."""
     reader = _Reader([], selection)
@@ -186,7 +196,7 @@ class _Reader:
     def read(self, path: str | PathLike[str], warn: Callable[[str], None] | None) -> None:
         """Take in one capture. Raises CaptureError; what was taken in before stays."""
         plan = None if path == "-" else read_plan(path)
-        self.take(open_capture(path, warn=warn), plan)
+        self.take(open_planned(path, plan, warn=warn), plan)
 
     def take(self, frames: Iterable[Frames], plan: Plan | None = None) -> None:
         """Take in frames, the evidence of a sweep where there is its plan."""

@@ -6,11 +6,12 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import IO, cast
 
 from scanner.capture.compressed import Unpacked, unpacked
+from scanner.capture.interfaces import Wanted
 from scanner.capture.pcap import CHUNK, PCAP_MAGICS, read_into, read_pcap
 from scanner.capture.pcapng import PCAPNG_MAGIC, read_pcapng
 from scanner.contracts import Frames
@@ -35,7 +36,11 @@ _OTHERS = {
 
 
 def open_capture(
-    path: str | os.PathLike[str], *, chunk: int = CHUNK, warn: Callable[[str], None] | None = None
+    path: str | os.PathLike[str],
+    *,
+    chunk: int = CHUNK,
+    warn: Callable[[str], None] | None = None,
+    interfaces: Container[str] = (),
 ) -> Iterator[Frames]:
     """The frames of a pcap or pcapng file, some chunks of the file at a time.
 
@@ -47,16 +52,18 @@ def open_capture(
         chunk: bytes to look at together.
         warn: called with one line where the file is cut off, or some of its interfaces are of link types that
             cannot be read, after all else has been given. Without it the iterator raises that line instead.
+        interfaces: names of those whose frames are to be told apart; others' are given without a name.
 
     Raises:
         CaptureError: unreadable, not a capture, of no link type that can be read, or damaged; one line that
             names the file.
     """
+    wanted = Wanted(check_link_type, interfaces)
     if path == "-":
         stdin: IO[bytes] | None = getattr(sys.stdin, "buffer", None)
         if stdin is None:
             raise CaptureError("standard input: is closed")
-        return _frames(stdin, "standard input", chunk, warn, ahead=False)
+        return _frames(stdin, "standard input", chunk, warn, wanted, ahead=False)
     name = os.fspath(path)
     try:
         stream = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed when the iterator ends
@@ -66,7 +73,7 @@ def open_capture(
     try:
         # A pipe may make wait, and then nobody could interrupt.
         ahead = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-        frames = _frames(stream, name, chunk, warn, ahead=ahead)
+        frames = _frames(stream, name, chunk, warn, wanted, ahead=ahead)
     except BaseException:
         stream.close()
         raise
@@ -74,13 +81,19 @@ def open_capture(
 
 
 def _frames(
-    stream: IO[bytes], name: str, chunk: int, warn: Callable[[str], None] | None, *, ahead: bool
+    stream: IO[bytes],
+    name: str,
+    chunk: int,
+    warn: Callable[[str], None] | None,
+    wanted: Wanted,
+    *,
+    ahead: bool,
 ) -> Iterator[Frames]:
     """Hand the stream to the reader of its format, unpacked if need be."""
     magic = _magic(stream, name)
     inside = unpacked(magic, stream)
     if inside is None:
-        return _by_format(stream, name, chunk, warn, magic, ahead=ahead)
+        return _by_format(stream, name, chunk, warn, wanted, magic, ahead=ahead)
     # A stream without a name of its own, as far as types go; it is read by `readinto` alone.
     plain = cast("IO[bytes]", inside)
     magic = _magic(plain, name)
@@ -90,7 +103,7 @@ def _frames(
         )
     faults: list[str] = []
     try:
-        frames = _by_format(plain, name, chunk, faults.append, magic, ahead=ahead)
+        frames = _by_format(plain, name, chunk, faults.append, wanted, magic, ahead=ahead)
     except CaptureError:
         if inside.fault:
             raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}") from None
@@ -108,6 +121,7 @@ def _by_format(
     name: str,
     chunk: int,
     warn: Callable[[str], None] | None,
+    wanted: Wanted,
     magic: bytes,
     *,
     ahead: bool,
@@ -117,23 +131,20 @@ def _by_format(
     if magic in PCAP_MAGICS:
         return read_pcap(stream, name, chunk, warn=warn, head=magic, check=check_link_type, ahead=ahead)
     if magic == PCAPNG_MAGIC:
-        return _supported(read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead), name, warn)
+        frames = read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead, wanted=wanted)
+        return _supported(frames, wanted.left_out, name, warn)
     for start, (kind, remedy) in _OTHERS.items():
         if magic.startswith(start):
             raise CaptureError(f"{name}: is {kind}, which cannot be read; {remedy}")
     raise CaptureError(f"{name}: is neither a pcap nor a pcapng file")
 
 
-def _supported(frames: Iterator[Frames], name: str, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+def _supported(
+    frames: Iterator[Frames], left_out: Counter[str], name: str, warn: Callable[[str], None] | None
+) -> Iterator[Frames]:
     """Frames of link types that can be read, and then a line on the others: one file may have many types."""
-    left_out: Counter[str] = Counter()
     given = False
     for some in frames:
-        try:
-            check_link_type(some.link_type)
-        except CaptureError as error:
-            left_out[str(error)] += len(some)
-            continue
         given = True
         yield some
     if not left_out:
