@@ -6,9 +6,8 @@ where there are many, and judged an address range at a time: memory does not dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.flowtable import (
-    HASH_BITS,
     Joined,
     Probes,
     candidate_probes,
@@ -29,12 +27,13 @@ from scanner.core.flowtable import (
 )
 from scanner.core.forgeries import Forgeries
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.lots import Lot, Lots, carried
 from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
 from scanner.core.packets import TCP, UDP, Decoded
 from scanner.core.presence import Presence
 from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
-from scanner.core.runs import Runs, Scratch, cuts, one_ahead
+from scanner.core.runs import Runs, Scratch, one_ahead
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
 from scanner.model import Protocol, Reason
@@ -181,31 +180,44 @@ class RecordedTraffic:
         store = OutcomeStore(self._scratch, _HELD)
         forgeries = Forgeries(of_marked=self._question.key is not None)
         hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
-        samples = np.concatenate([self._probes.samples(), self._claims.samples()])
-        lots = (partial(self._between, *ends) for ends in cuts(samples, _HELD, HASH_BITS))
-        for probes, claims in one_ahead(self._scratch, lots):
-            outcomes, places = self._judge(probes, claims, heard, hint, forgeries)
+        for lot, joined in self._lots():
+            outcomes, places = self._judge(lot.probes, lot.claims, joined, heard, hint, forgeries)
             store.add(_renumbered(outcomes, renumber), places)
         return Judgement(store, forgeries.count)
 
-    def _between(self, first: int, last: int) -> tuple[Probes, Claims]:
-        return self._probes.between(first, last), self._claims.between(first, last)
+    def _lots(self) -> Iterator[tuple[Lot, Joined]]:
+        """Probes and claims brought together, some flows at a time."""
+        asked = self._question.ports if self._question.key is None else None
+        lots = Lots(self._scratch, _HELD, asked).of(self._probes, self._claims)
+        before: tuple[Lot, Joined] | None = None
+        for lot in one_ahead(self._scratch, lots):
+            whole = lot
+            if lot.goes_on and before is not None:
+                known = carried(*before, _HELD, talks=asked is not None)
+                whole = replace(
+                    lot,
+                    probes=Probes.concatenate([known.probes, lot.probes]),
+                    claims=Claims.concatenate([known.claims, lot.claims]),
+                )
+            joined = join(whole.probes, whole.claims, None if lot.led else asked)
+            before = whole, joined
+            yield before
 
     def _judge(
         self,
         probes: Probes,
         claims: Claims,
+        joined: Joined,
         heard: Callable[[Numbers], NDArray[np.bool_]],
         hint: int,
         forgeries: Forgeries,
     ) -> tuple[Outcomes, NDArray[np.int64]]:
         """Outcomes of all probes to some addresses, and the places in the capture of what decided them.
 
-        `hint` is for the silent to none of whose probers there is any packet. Replies that may be forged go
-        to `forgeries`.
+        `joined` tells of which claim is of which probe. `hint` is for the silent to none of whose probers
+        there is any packet. Replies that may be forged go to `forgeries`.
         """
         question = self._question
-        joined = join(probes, claims, question.ports if question.key is None else None)
         asked = probes.where(joined.true)
         target, prober, task_of_true = _tasks(asked, per_prober=question.per_prober)
         task = np.full(len(probes), -1, dtype=np.int64)

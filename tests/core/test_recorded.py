@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet, Raw
 
-from scanner.core import recorded, thinning
+from scanner.core import recorded, runs, thinning
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
 from scanner.core.outcomes import HINTS, NOTES, in_address_order
@@ -358,13 +358,19 @@ def test_against_a_plain_reading(packets: list[Timed], asked: set[int]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@example(IN_ANOTHER_FLOW, {401}, 1)
-@example([AT_ONCE[0], *AT_ONCE], {401}, 1)
-@given(st.lists(packets_of(), max_size=40), st.sampled_from([{401}, {401, 5000}]), st.integers(1, 9))
-def test_the_judgement_is_the_same_in_pieces_on_disk(packets, asked, chunk) -> None:
+@example(IN_ANOTHER_FLOW, {401}, 1, 256)
+@example([AT_ONCE[0], *AT_ONCE], {401}, 1, 256)
+@given(
+    st.lists(packets_of(), max_size=40),
+    st.sampled_from([{401}, {401, 5000}]),
+    st.integers(1, 9),
+    st.sampled_from([1, 2, 256]),
+)
+def test_the_judgement_is_the_same_in_pieces_on_disk(packets, asked, chunk, sampled) -> None:
     whole = judged(packets, *asked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorded, "_HELD", 3)
+        patch.setattr(runs, "_SAMPLED", sampled)
         pieces = judged(packets, *asked, chunk=chunk)
         assert found(pieces) == found(whole)
     assert pieces.forged == whole.forged
