@@ -362,7 +362,7 @@ class _Traffic:
         plan = self._plan
         if plan is None:
             return _Judged([judgement.store], complete=True, unfinished=0, forged=judgement.forged)
-        missing = _absent(plan, self._ports, self._recording.present(), self._book)
+        missing = _absent(plan, self._ports, self._recording.present, self._book)
         asked = plan.hosts(plan.targets).size * sum(
             int(np.count_nonzero(self._ports[listed])) for listed in plan.ports.values()
         )
@@ -406,7 +406,10 @@ def _key(plan: Plan, book: AddressBook) -> CookieKey:
 
 
 def _absent(
-    plan: Plan, wanted: NDArray[np.bool_], present: AddressSet, book: AddressBook
+    plan: Plan,
+    wanted: NDArray[np.bool_],
+    present: Callable[[AddressSet], AddressSet],
+    book: AddressBook,
 ) -> Iterator[Absent]:
     """Targets that were never asked, and why."""
     ports = {
@@ -419,8 +422,10 @@ def _absent(
     # Where it was not found out who is there, silence proves nothing.
     if plan.resolved:
         on_link = plan.hosts(plan.on_link)
-        found += [
-            (book.numbers(Hosts(on_link.ipv4)) - present, Reason.NO_ARP_RESPONSE),
-            (book.numbers(Hosts(ipv6=on_link.ipv6)) - present, Reason.NO_ND_RESPONSE),
-        ]
+        for hosts, why in (
+            (Hosts(on_link.ipv4), Reason.NO_ARP_RESPONSE),
+            (Hosts(ipv6=on_link.ipv6), Reason.NO_ND_RESPONSE),
+        ):
+            numbers = book.numbers(hosts)
+            found.append((numbers - present(numbers), why))
     return (absent(addresses, why, ports) for addresses, why in found if addresses)

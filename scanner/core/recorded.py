@@ -140,8 +140,8 @@ class RecordedTraffic:
         self._rules = Rules(question.rules)
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
-        self._presence = Presence()
-        self._probers: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+        self._presence = Presence(scratch, _HELD)
+        self._inbound = False
 
     def add(self, decoded: Decoded, frames: int) -> None:
         """Take in the packets of some frames.
@@ -154,7 +154,6 @@ class RecordedTraffic:
         probes, claims = thinned(probes, claims)
         self._probes.add(flow_keys(probes), replace(probes, frame=probes.frame + frames))
         self._claims.add(flow_keys(claims), replace(claims, frame=claims.frame + frames))
-        self._probers = distinct(np.concatenate([self._probers, distinct(probes.prober)]))
         self._presence.add(decoded.arp)
 
     @property
@@ -162,9 +161,9 @@ class RecordedTraffic:
         """Probes and claims that are kept."""
         return self._probes.count + self._claims.count
 
-    def present(self) -> AddressSet:
-        """Addresses that answered ARP, or neighbour solicitations."""
-        return self._presence.addresses()
+    def present(self, among: AddressSet) -> AddressSet:
+        """Those of some addresses that answered ARP, or neighbour solicitations."""
+        return self._presence.addresses(among)
 
     def judge(
         self,
@@ -179,10 +178,12 @@ class RecordedTraffic:
         """
         store = OutcomeStore(self._scratch, _HELD)
         forgeries = Forgeries(of_marked=self._question.key is not None)
-        hint = _NOTHING_TO_PROBER if heard(self._probers).any() else _NOTHING_INBOUND
         for lot, joined in self._lots():
-            outcomes, places = self._judge(lot.probes, lot.claims, joined, heard, hint, forgeries)
+            outcomes, places = self._judge(lot.probes, lot.claims, joined, heard, forgeries)
             store.add(_renumbered(outcomes, renumber), places)
+        if self._inbound:
+            # Some prober was sent something: of the silent ones it is their own probers who were not.
+            store.say_instead(_NOTHING_INBOUND, _NOTHING_TO_PROBER)
         return Judgement(store, forgeries.count)
 
     def _lots(self) -> Iterator[tuple[Lot, Joined]]:
@@ -209,13 +210,11 @@ class RecordedTraffic:
         claims: Claims,
         joined: Joined,
         heard: Callable[[Numbers], NDArray[np.bool_]],
-        hint: int,
         forgeries: Forgeries,
     ) -> tuple[Outcomes, NDArray[np.int64]]:
         """Outcomes of all probes to some addresses, and the places in the capture of what decided them.
 
-        `joined` tells of which claim is of which probe. `hint` is for the silent to none of whose probers
-        there is any packet. Replies that may be forged go to `forgeries`.
+        `joined` tells which claim is of which probe. Replies that may be forged go to `forgeries`.
         """
         question = self._question
         asked = probes.where(joined.true)
@@ -248,8 +247,9 @@ class RecordedTraffic:
         outcomes.mac[:], contested = self._presence.of(outcomes.address)
         outcomes.note[contested] = ADDRESS_CONFLICT
         if question.key is None:
-            unheard = _unheard(asked, task_of_true, len(target), heard)
-            _remark(outcomes, distinct(task[betrayed]), unheard, hint)
+            reached = _reached(asked, task_of_true, len(target), heard)
+            self._inbound |= bool(reached.any())
+            _remark(outcomes, distinct(task[betrayed]), reached)
             forgeries.add_replies(claims, joined, target, task, ledger.state == Rank.OPEN)
         else:
             forgeries.add_strangers(claims, probes, joined, question.key.sources)
@@ -347,22 +347,22 @@ def _silent(targets: NDArray[np.uint64], prober: NDArray[np.int64]) -> Outcomes:
     return outcomes
 
 
-def _unheard(
+def _reached(
     probes: Probes, task: NDArray[np.int64], tasks: int, heard: Callable[[Numbers], NDArray[np.bool_]]
 ) -> NDArray[np.bool_]:
-    """Tasks to none of whose probers the capture has any packet."""
+    """Tasks to a prober of which the capture has any packet."""
     probers, which = np.unique(probes.prober, return_inverse=True)
     reached = np.zeros(tasks, dtype=np.bool_)
     reached[task[heard(probers)[which]]] = True
-    return ~reached
+    return reached
 
 
-def _remark(outcomes: Outcomes, betrayed: NDArray[np.int64], unheard: NDArray[np.bool_], hint: int) -> None:
+def _remark(outcomes: Outcomes, betrayed: NDArray[np.int64], reached: NDArray[np.bool_]) -> None:
     """Say where the capture seems to show one way only."""
     outcomes.note[betrayed[outcomes.rank[betrayed] <= Rank.FILTERED]] = _OPEN_INFERRED
     silent = outcomes.rank == Rank.UNANSWERED
     outcomes.hint[silent & (outcomes.note == _OPEN_INFERRED)] = _NOTHING_FROM_TARGET
-    outcomes.hint[silent & unheard] = hint
+    outcomes.hint[silent & ~reached] = _NOTHING_INBOUND
 
 
 def _renumbered(outcomes: Outcomes, renumber: Callable[[Numbers], Numbers]) -> Outcomes:
@@ -370,16 +370,25 @@ def _renumbered(outcomes: Outcomes, renumber: Callable[[Numbers], Numbers]) -> O
         numbers = renumber(np.maximum(column, 0).astype(np.uint32)).astype(np.int64)
         return np.where(column == ABSENT, ABSENT, numbers)
 
-    superseded = outcomes.superseded.copy()
-    for row in np.flatnonzero(superseded.astype(np.bool_)):
-        superseded[row] = tuple(
-            (rank, reason, ttl, int(renumber(np.array([responder], dtype=np.uint32))[0]), moment)
-            for rank, reason, ttl, responder, moment in superseded[row]
-        )
     return replace(
         outcomes,
-        superseded=superseded,
+        superseded=_steps_renumbered(outcomes.superseded, renumber),
         address=renumber(outcomes.address),
         responder=signed(outcomes.responder),
         prober=signed(outcomes.prober),
     )
+
+
+def _steps_renumbered(
+    superseded: NDArray[np.object_], renumber: Callable[[Numbers], Numbers]
+) -> NDArray[np.object_]:
+    """As `Outcomes.superseded`."""
+    rows = np.flatnonzero(superseded.astype(np.bool_)).tolist()
+    responders = np.array([step[3] for row in rows for step in superseded[row]], dtype=np.uint32)
+    numbers = renumber(responders)
+    if numbers is responders:
+        return superseded
+    moved, number = superseded.copy(), iter(numbers.tolist())
+    for row in rows:
+        moved[row] = tuple((*step[:3], next(number), step[4]) for step in superseded[row])
+    return moved

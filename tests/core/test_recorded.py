@@ -137,6 +137,29 @@ def test_silence_alone_is_no_one_way_capture() -> None:
     assert (row["note"], row["hint"]) == (0, 0)
 
 
+@pytest.mark.parametrize("one_is", [False, True])
+def test_of_however_many_probers_few_are_asked_about_at_once(one_is: bool, monkeypatch) -> None:
+    """A flood has a prober for every packet; whether any of them was sent something, all hints depend on."""
+    monkeypatch.setattr(recorded, "_HELD", 8)
+    monkeypatch.setattr(runs, "_SAMPLED", 2)
+    lucky = parse_address("10.0.0.255") if one_is else 0
+    asked: list[int] = []
+
+    def heard(numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        asked.append(len(numbers))
+        return np.isin(numbers, [lucky])
+
+    traffic = RecordedTraffic(Question(ports_asked(401), per_prober=True), MemoryScratch())
+    for begin in range(0, 300, 6):
+        sources = [f"10.0.{number // 256}.{number % 256}" for number in range(begin, begin + 6)]
+        traffic.add(decoded([(begin, syn(src=source)) for source in sources]), begin)
+    rows = list(outcomes(traffic.judge(heard)))
+    assert sum(asked) == 300
+    assert max(asked) <= 3 * 8
+    hints = {HINTS[row["hint"]] for row in rows if row["prober"] != lucky}
+    assert hints == {f"one-way capture: no inbound packets {'to this prober' if one_is else 'on this link'}"}
+
+
 @pytest.mark.parametrize("answer", [reply(), reply("RA")])
 def test_where_the_answer_was_captured_nothing_is_inferred(answer: Packet) -> None:
     row = only([(10, syn()), (20, answer), (30, own("R"))], heard=False)
