@@ -20,6 +20,9 @@ from scanner.model import CaptureError
 
 _UNPACK = "unpack it first, or pipe it in as -"
 _CONVERT = "Wireshark's editcap makes a pcap of it"
+UNPACKED_CHUNK = 6 << 20
+"""Bytes of what is unpacked that are looked at together: Zstandard may hold MOST_WINDOW beside them."""
+
 _OTHERS = {
     b"\xfd7zX": ("compressed by xz", f"{_UNPACK} (xz -dc)"),
     b"BZh": ("compressed by bzip2", f"{_UNPACK} (bzip2 -dc)"),
@@ -102,6 +105,7 @@ def _frames(
             f"{name}: is compressed twice; unpack it first (gzip -dc, zstd -dc), or pipe it in as -"
         )
     faults: list[str] = []
+    chunk = min(chunk, UNPACKED_CHUNK)
     try:
         frames = _by_format(plain, name, chunk, faults.append, wanted, magic, ahead=ahead)
     except CaptureError:
