@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture import open_capture
 from scanner.capture.apart import open_apart
 from scanner.capture.evidence import Plan, read_plan
 from scanner.capture.scratch import ScratchFile
@@ -136,6 +137,20 @@ def read_captures(
     return reader.reading()
 
 
+def open_planned(
+    path: str | PathLike[str], plan: Plan | None, *, warn: Callable[[str], None] | None = None
+) -> Iterator[Frames]:
+    """The frames of a capture by `open_capture`; the interfaces that its plan names are told apart.
+
+    Raises CaptureError as that does.
+    """
+    return open_capture(path, warn=warn, interfaces=_told_apart(plan))
+
+
+def _told_apart(plan: Plan | None) -> Container[str]:
+    return () if plan is None else plan.zones
+
+
 def read_frames(frames: Iterable[Frames], *, selection: Selection) -> Reading:
     """Classify what was probed in frames that are at hand; as `read_captures`."""
     reader = _Reader([], selection)
@@ -186,7 +201,7 @@ class _Reader:
     def read(self, path: str | PathLike[str], warn: Callable[[str], None] | None) -> None:
         """Take in one capture. Raises CaptureError; what was taken in before stays."""
         plan = None if path == "-" else read_plan(path)
-        self.take(open_apart(path, warn=warn), plan)
+        self.take(open_apart(path, warn=warn, interfaces=_told_apart(plan)), plan)
 
     def take(self, frames: Iterable[Frames], plan: Plan | None = None) -> None:
         """Take in frames, the evidence of a sweep where there is its plan."""
@@ -352,7 +367,7 @@ class _Traffic:
         plan = self._plan
         if plan is None:
             return _Judged([judgement.store], complete=True, unfinished=0, forged=judgement.forged)
-        missing = _absent(plan, self._ports, self._recording.present(), self._book)
+        missing = _absent(plan, self._ports, self._recording.present, self._book)
         asked = plan.hosts(plan.targets).size * sum(
             int(np.count_nonzero(self._ports[listed])) for listed in plan.ports.values()
         )
@@ -396,7 +411,10 @@ def _key(plan: Plan, book: AddressBook) -> CookieKey:
 
 
 def _absent(
-    plan: Plan, wanted: NDArray[np.bool_], present: AddressSet, book: AddressBook
+    plan: Plan,
+    wanted: NDArray[np.bool_],
+    present: Callable[[AddressSet], AddressSet],
+    book: AddressBook,
 ) -> Iterator[Absent]:
     """Targets that were never asked, and why."""
     ports = {
@@ -409,8 +427,10 @@ def _absent(
     # Where it was not found out who is there, silence proves nothing.
     if plan.resolved:
         on_link = plan.hosts(plan.on_link)
-        found += [
-            (book.numbers(Hosts(on_link.ipv4)) - present, Reason.NO_ARP_RESPONSE),
-            (book.numbers(Hosts(ipv6=on_link.ipv6)) - present, Reason.NO_ND_RESPONSE),
-        ]
+        for hosts, why in (
+            (Hosts(on_link.ipv4), Reason.NO_ARP_RESPONSE),
+            (Hosts(ipv6=on_link.ipv6), Reason.NO_ND_RESPONSE),
+        ):
+            numbers = book.numbers(hosts)
+            found.append((numbers - present(numbers), why))
     return (absent(addresses, why, ports) for addresses, why in found if addresses)

@@ -61,7 +61,7 @@ class Tally(Counter[Kind]):
 Choice = Callable[[Outcomes], Outcomes]
 
 
-class OnlyDecided:
+class OnlyDecided(OutcomeSource):
     """An `OutcomeSource` of what was cut short: silence proves nothing, and who did not reply is left out."""
 
     def __init__(self, source: OutcomeSource) -> None:

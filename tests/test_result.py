@@ -20,7 +20,7 @@ Row = tuple[str, int, int, Rank, Reason, str | None]
 """Address, IP protocol, port, rank, reason, responder."""
 
 
-class Source:
+class Source(OutcomeSource):
     """Fixed outcomes."""
 
     def __init__(self, *rows: Row) -> None:

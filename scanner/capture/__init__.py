@@ -6,12 +6,13 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
 from scanner.capture.compressed import Unpacked, unpacked
+from scanner.capture.interfaces import Wanted
 from scanner.capture.memory import Allocate, own_memory
 from scanner.capture.pcap import CHUNK, PCAP_MAGICS, read_into, read_pcap
 from scanner.capture.pcapng import PCAPNG_MAGIC, read_pcapng
@@ -21,6 +22,9 @@ from scanner.model import CaptureError
 
 _UNPACK = "unpack it first, or pipe it in as -"
 _CONVERT = "Wireshark's editcap makes a pcap of it"
+UNPACKED_CHUNK = 6 << 20
+"""Bytes of what is unpacked that are looked at together: Zstandard may hold MOST_WINDOW beside them."""
+
 _OTHERS = {
     b"\xfd7zX": ("compressed by xz", f"{_UNPACK} (xz -dc)"),
     b"BZh": ("compressed by bzip2", f"{_UNPACK} (bzip2 -dc)"),
@@ -41,6 +45,7 @@ def open_capture(
     *,
     chunk: int = CHUNK,
     warn: Callable[[str], None] | None = None,
+    interfaces: Container[str] = (),
     allocate: Allocate | None = None,
 ) -> Iterator[Frames]:
     """The frames of a pcap or pcapng file, some chunks of the file at a time.
@@ -53,6 +58,7 @@ def open_capture(
         chunk: bytes to look at together.
         warn: called with one line where the file is cut off, or some of its interfaces are of link types that
             cannot be read, after all else has been given. Without it the iterator raises that line instead.
+        interfaces: names of those whose frames are to be told apart; others' are given without a name.
         allocate: gives memory for what is read, which is valid as long as that is; None: own memory, and a
             file is read ahead.
 
@@ -60,11 +66,12 @@ def open_capture(
         CaptureError: unreadable, not a capture, of no link type that can be read, or damaged; one line that
             names the file.
     """
+    wanted = Wanted(check_link_type, interfaces)
     if path == "-":
         stdin: IO[bytes] | None = getattr(sys.stdin, "buffer", None)
         if stdin is None:
             raise CaptureError("standard input: is closed")
-        return _frames(stdin, "standard input", chunk, warn, ahead=False, allocate=allocate or own_memory)
+        return _frames(stdin, "standard input", chunk, warn, wanted, ahead=False, allocate=own_memory)
     name = os.fspath(path)
     try:
         stream = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed when the iterator ends
@@ -74,7 +81,7 @@ def open_capture(
     try:
         # A pipe may make wait, and then nobody could interrupt.
         ahead = allocate is None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-        frames = _frames(stream, name, chunk, warn, ahead=ahead, allocate=allocate or own_memory)
+        frames = _frames(stream, name, chunk, warn, wanted, ahead=ahead, allocate=allocate or own_memory)
     except BaseException:
         stream.close()
         raise
@@ -86,16 +93,17 @@ def _frames(
     name: str,
     chunk: int,
     warn: Callable[[str], None] | None,
+    wanted: Wanted,
     *,
     ahead: bool,
     allocate: Allocate,
 ) -> Iterator[Frames]:
     """Hand the stream to the reader of its format, unpacked if need be."""
-    by_format = partial(_by_format, name=name, chunk=chunk, ahead=ahead, allocate=allocate)
+    by_format = partial(_by_format, name=name, wanted=wanted, ahead=ahead, allocate=allocate)
     magic = _magic(stream, name)
     inside = unpacked(magic, stream)
     if inside is None:
-        return by_format(stream, magic, warn)
+        return by_format(stream, magic, warn, chunk=chunk)
     # A stream without a name of its own, as far as types go; it is read by `readinto` alone.
     plain = cast("IO[bytes]", inside)
     magic = _magic(plain, name)
@@ -104,8 +112,9 @@ def _frames(
             f"{name}: is compressed twice; unpack it first (gzip -dc, zstd -dc), or pipe it in as -"
         )
     faults: list[str] = []
+    chunk = min(chunk, UNPACKED_CHUNK)
     try:
-        frames = by_format(plain, magic, faults.append)
+        frames = by_format(plain, magic, faults.append, chunk=chunk)
     except CaptureError:
         if inside.fault:
             raise CaptureError(f"{name}: cannot be unpacked: {inside.fault}") from None
@@ -125,6 +134,7 @@ def _by_format(
     *,
     name: str,
     chunk: int,
+    wanted: Wanted,
     ahead: bool,
     allocate: Allocate,
 ) -> Iterator[Frames]:
@@ -142,24 +152,22 @@ def _by_format(
             allocate=allocate,
         )
     if magic == PCAPNG_MAGIC:
-        frames = read_pcapng(stream, name, chunk, warn=warn, head=magic, ahead=ahead, allocate=allocate)
-        return _supported(frames, name, warn)
+        frames = read_pcapng(
+            stream, name, chunk, warn=warn, head=magic, ahead=ahead, allocate=allocate, wanted=wanted
+        )
+        return _supported(frames, wanted.left_out, name, warn)
     for start, (kind, remedy) in _OTHERS.items():
         if magic.startswith(start):
             raise CaptureError(f"{name}: is {kind}, which cannot be read; {remedy}")
     raise CaptureError(f"{name}: is neither a pcap nor a pcapng file")
 
 
-def _supported(frames: Iterator[Frames], name: str, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+def _supported(
+    frames: Iterator[Frames], left_out: Counter[str], name: str, warn: Callable[[str], None] | None
+) -> Iterator[Frames]:
     """Frames of link types that can be read, and then a line on the others: one file may have many types."""
-    left_out: Counter[str] = Counter()
     given = False
     for some in frames:
-        try:
-            check_link_type(some.link_type)
-        except CaptureError as error:
-            left_out[str(error)] += len(some)
-            continue
         given = True
         yield some
     if not left_out:

@@ -15,7 +15,7 @@ import stat
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -40,7 +40,9 @@ _WORTHWHILE = 64 << 20
 """Bytes of a file for which another process pays."""
 
 
-def open_apart(path: str | os.PathLike[str], *, warn: Warn | None = None) -> Iterator[Frames]:
+def open_apart(
+    path: str | os.PathLike[str], *, warn: Warn | None = None, interfaces: Container[str] = ()
+) -> Iterator[Frames]:
     """As `scanner.capture.open_capture`; large files are read in a process apart, where one can be had.
 
     Frames are valid until the next are asked for, and the file is opened when the first are.
@@ -50,7 +52,7 @@ def open_apart(path: str | os.PathLike[str], *, warn: Warn | None = None) -> Ite
     """
 
     def read(allocate: Allocate | None, warn: Warn | None) -> Iterator[Frames]:
-        return open_capture(path, warn=warn, allocate=allocate)
+        return open_capture(path, warn=warn, interfaces=interfaces, allocate=allocate)
 
     return apart(read, warn) if _is_large(path) and _possible() else read(None, warn)
 

@@ -20,7 +20,9 @@ SKIPPABLE_MAGIC = b"\x2a\x4d\x18"
 MOST_WINDOW = 1 << 27
 """Bytes that Zstandard may look back; `zstd --ultra --long=31` wants more."""
 
-_PIECE = 1 << 17
+_PIECE = 1 << 15
+"""Of gzip's: what is left of one is copied behind each member, and members may be tiny."""
+_UNPACKED_PIECE = 1 << 20
 _SMALL_PIECE = 1 << 13
 """Of zstd's: what one of these holds is lost with its first fault."""
 
@@ -145,7 +147,7 @@ class Unzstd(Unpacked):
 
     def _unpack(self, most: int) -> bytes:
         try:
-            piece: bytes = self._reader.read1(min(most, 8 * _PIECE))
+            piece: bytes = self._reader.read1(min(most, _UNPACKED_PIECE))
         except self._error as error:
             self.fault = f"the zstd stream is damaged, or needs too much memory ({error})"
             return b""

@@ -9,16 +9,16 @@ The format is draft-ietf-opsawg-pcapng:
 
     any block          type 4 · length 4 · body · length 4          (length: of all of it)
     section header     0x0A0D0D0A · length · byte order 4 · version 2+2 · section length 8 · options
-    interface          1 · length · link type 2 · reserved 2 · snaplen 4 · options
+    interface          1 · length · see `scanner.capture.interfaces`
     packet             2 · length · interface 2 · drops 2 · the rest as in an enhanced one (obsolete)
     simple packet      3 · length · bytes on the wire 4 · data
     enhanced packet    6 · length · interface 4 · time 8 · bytes captured 4 · bytes on the wire 4 · data
-    option             code 2 · length 2 · value, padded to 4
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -26,6 +26,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.interfaces import Interface, Wanted, interface_untrusted, nanoseconds
 from scanner.capture.memory import Allocate, own_memory
 from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window
 from scanner.capture.walk import Chain, walk
@@ -40,6 +41,9 @@ PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 MAX_INTERFACES = 65_536
 """Interfaces that one section may have."""
 
+MAX_TURNS = 4096
+"""How often the byte order may change: behind each change it takes a while to get going again."""
+
 _SECTION, _INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
@@ -48,32 +52,7 @@ _SHORT_SPAN = 1 << 14
 _SEARCHED = 4096
 """Bytes in which a block is looked for, where nothing is known of where one begins."""
 _SECTION_HEADER_LENGTH = 28
-_INTERFACE_HEADER_LENGTH = 20
 _SIMPLE_OVERHEAD, _ENHANCED_OVERHEAD = 16, 32
-_END_OF_OPTIONS, _NAME, _TSRESOL, _TSOFFSET = 0, 2, 9, 14
-_MICROSECONDS = 6
-_SECOND = 1_000_000_000
-_FINEST_BINARY = 34
-"""2**-34 s is finer than a nanosecond, and 2**34 times a second of those fits in 64 bits."""
-_LAST_SECOND = (1 << 63) // _SECOND - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Interface:
-    """What an interface says of its packets.
-
-    A time of `t` units is `t // per_second` seconds past `offset`, and
-    `(t % per_second >> shift) * factor // divisor` nanoseconds.
-    """
-
-    link_type: int
-    snaplen: int
-    offset: int
-    per_second: int
-    shift: int
-    factor: int
-    divisor: int
-    name: str | None
 
 
 def read_pcapng(
@@ -85,12 +64,14 @@ def read_pcapng(
     head: bytes = b"",
     ahead: bool = False,
     allocate: Allocate = own_memory,
+    wanted: Wanted | None = None,
 ) -> Iterator[Frames]:
     """The frames of a capture, some chunks of the file at a time.
 
-    As `scanner.capture.pcap.read_pcap`. Where the packets of a chunk have several link
-    types, or interfaces of several names, there is one `Frames` for each, in the order of their
-    first packets, and file order is kept within each. Simple packet blocks carry no time.
+    As `scanner.capture.pcap.read_pcap`; `wanted` tells of which link types, without it of all. Where the
+    packets of a chunk have several link types, or interfaces that are told apart, there is one `Frames` for
+    each, in the order of their first packets, and file order is kept within each. Simple packet blocks carry
+    no time.
 
     Raises:
         CaptureError: not a capture, unreadable, or damaged; names the byte.
@@ -104,22 +85,27 @@ def read_pcapng(
     if len(window.data) < _LEAST_BLOCK:
         raise CaptureError(f"{name}: cut off at byte {len(window.data)}, within the section header")
     _byte_order(window, 0)
-    return closing_window(window, _read_blocks_untrusted(window, warn))
+    return closing_window(window, _read_blocks_untrusted(window, wanted or Wanted(), warn))
 
 
-def _read_blocks_untrusted(window: Window, warn: Callable[[str], None] | None) -> Iterator[Frames]:
+def _read_blocks_untrusted(
+    window: Window, wanted: Wanted, warn: Callable[[str], None] | None
+) -> Iterator[Frames]:
     """Frames of all sections, a run of blocks at a time."""
     order = _byte_order(window, 0)
-    known: list[_Interface] = []
-    passed, span = 0, _SHORT_SPAN
+    known: list[Interface] = []
+    passed, span, turns = 0, _SHORT_SPAN, 0
     while True:
         needed = _LEAST_BLOCK
         if len(window.data) - passed >= needed:
             if window.data[passed : passed + 4] == PCAPNG_MAGIC and order != _byte_order(window, passed):
-                order, span = _byte_order(window, passed), _SHORT_SPAN
+                order, span, turns = _byte_order(window, passed), _SHORT_SPAN, turns + 1
+                if turns > MAX_TURNS:
+                    msg = f"{window.name}: changes its byte order more than {MAX_TURNS} times"
+                    raise CaptureError(f"{msg}, at byte {window.offset + passed}; read it in parts")
             run = _run(window, passed, order, span)
-            described = _described(window, run.blocks, order, known)
-            yield from _frames(window, run.blocks[: described.blocks], order, described)
+            described = _described(window, run.blocks, order, known, wanted)
+            yield from _frames(window, run.blocks[: described.blocks], order, described, wanted)
             if described.fault or run.fault:
                 raise CaptureError(described.fault or run.fault)
             known = described.last()
@@ -218,34 +204,43 @@ class _Described:
     those from `base` `(C,)` on. blocks: how many blocks this holds for; fault: what is wrong with the next.
     """
 
-    table: list[_Interface]
+    table: list[Interface]
     since: NDArray[np.int64]
     base: NDArray[np.int64]
     count: NDArray[np.int64]
     blocks: int
     fault: str | None
 
-    def last(self) -> list[_Interface]:
+    def last(self) -> list[Interface]:
         """Those of the section that goes on behind the run."""
         return self.table[self.base[-1] : self.base[-1] + self.count[-1]]
 
 
-def _described(window: Window, blocks: NDArray[np.int64], order: str, known: list[_Interface]) -> _Described:
+def _described(
+    window: Window, blocks: NDArray[np.int64], order: str, known: list[Interface], wanted: Wanted
+) -> _Described:
     """Read sections and interfaces among blocks; `known` are those of the section that goes on."""
-    kinds = columns(window.buffer, blocks, 1, order)[:, 0]
+    heads = columns(window.buffer, blocks, 2, order)
+    rows = np.flatnonzero((heads[:, 0] == _SECTION) | (heads[:, 0] == _INTERFACE))
     table = list(known)
-    changes = [(0, 0, len(table))]
+    base, count = 0, len(table)
+    since, bases, counts = array("q", [0]), array("q", [base]), array("q", [count])
     fault, whole = None, len(blocks)
-    for row in np.flatnonzero((kinds == _SECTION) | (kinds == _INTERFACE)).tolist():
-        at = int(blocks[row])
-        block = bytes(window.data[at : at + struct.unpack_from(f"{order}I", window.data, at + 4)[0]])
-        _, base, count = changes[-1]
+    # A file of many sections has the same interfaces over and over again.
+    met: dict[bytes, Interface] = {}
+    for row, (kind, length), at in zip(
+        rows.tolist(), heads[rows].tolist(), blocks[rows].tolist(), strict=True
+    ):
+        block = bytes(window.data[at : at + length])
         try:
-            if kinds[row] == _SECTION:
+            if kind == _SECTION:
                 _check_section(window, at, block, order)
                 base, count = len(table), 0
             else:
-                table.append(_interface_untrusted(window, at, block, order))
+                interface = met.get(block)
+                if interface is None:
+                    interface = met[block] = _interface(window, at, block, order, wanted)
+                table.append(interface)
                 count += 1
         except CaptureError as error:
             fault, whole = str(error), row
@@ -253,12 +248,23 @@ def _described(window: Window, blocks: NDArray[np.int64], order: str, known: lis
         if count > MAX_INTERFACES:
             fault, whole = f"{window.name}: has more than {MAX_INTERFACES} interfaces", row
             break
-        changes.append((row, base, count))
-    since, bases, counts = np.array(changes, dtype=np.int64).T
-    return _Described(table, since, bases, counts, whole, fault)
+        since.append(row)
+        bases.append(base)
+        counts.append(count)
+    changes, starts, sizes = (np.array(column, dtype=np.int64) for column in (since, bases, counts))
+    return _Described(table, changes, starts, sizes, whole, fault)
 
 
-def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _Described) -> Iterator[Frames]:
+def _interface(window: Window, at: int, block: bytes, order: str, wanted: Wanted) -> Interface:
+    try:
+        return interface_untrusted(block, order, wanted.names)
+    except CaptureError as error:
+        raise CaptureError(f"{window.name}: the interface at byte {window.offset + at} {error}") from None
+
+
+def _frames(
+    window: Window, blocks: NDArray[np.int64], order: str, described: _Described, wanted: Wanted
+) -> Iterator[Frames]:
     """Frames of the packet blocks among whole blocks that begin at `blocks`."""
     buffer = window.buffer
     kinds = columns(buffer, blocks, 1, order)[:, 0]
@@ -295,12 +301,15 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
     if usable:
         chosen, which = _distinct((base + ids)[:usable])
         known = [described.table[index] for index in chosen]
-        times = np.where(enhanced[:usable], _nanoseconds(ticks[:usable], known, which), NO_TIME)
+        times = np.where(enhanced[:usable], nanoseconds(ticks[:usable], known, which), NO_TIME)
         starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
-        links = sorted({(interface.link_type, interface.name or "") for interface in known})
-        places = [links.index((interface.link_type, interface.name or "")) for interface in known]
+        links: dict[tuple[int, str | None], int] = {}
+        places = [links.setdefault((one.link_type, one.name), len(links)) for one in known]
+        described_as = list(links)
         for place, these in _by_value(np.array(places)[which]):
-            link_type, name = links[place]
+            link_type, name = described_as[place]
+            if not wanted.has(link_type, len(these)):
+                continue
             yield Frames(
                 buffer=buffer,
                 starts=starts[these],
@@ -308,7 +317,7 @@ def _frames(window: Window, blocks: NDArray[np.int64], order: str, described: _D
                 original_lengths=np.maximum(original[these], lengths[these]),
                 times=times[these],
                 link_type=link_type,
-                interface=name or None,
+                interface=name,
             )
     if usable < len(blocks):
         raise CaptureError(
@@ -345,63 +354,6 @@ def _by_value(values: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64
     groups = np.split(order, np.cumsum(np.bincount(which))[:-1])
     for index in np.argsort(firsts):
         yield int(distinct[index]), groups[index]
-
-
-def _nanoseconds(
-    ticks: NDArray[np.uint64], interfaces: list[_Interface], which: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Times since the epoch; those beyond what int64 holds stop at its bounds."""
-
-    def column(values: list[int]) -> NDArray[np.uint64]:
-        return np.array(values, dtype=np.uint64)[which]
-
-    per_second = column([interface.per_second for interface in interfaces])
-    rest = ticks % per_second >> column([interface.shift for interface in interfaces])
-    rest *= column([interface.factor for interface in interfaces])
-    rest //= column([interface.divisor for interface in interfaces])
-    seconds = np.minimum(ticks // per_second, np.uint64(_LAST_SECOND)).astype(np.int64)
-    seconds += np.array([interface.offset for interface in interfaces], dtype=np.int64)[which]
-    times: NDArray[np.int64] = np.clip(seconds, -_LAST_SECOND, _LAST_SECOND) * _SECOND + rest.astype(np.int64)
-    return times
-
-
-def _interface_untrusted(window: Window, at: int, block: bytes, order: str) -> _Interface:
-    """An interface description block; it is whole."""
-    place = f"{window.name}: the interface at byte {window.offset + at}"
-    if len(block) < _INTERFACE_HEADER_LENGTH:
-        raise CaptureError(f"{place} is too short; the file is damaged")
-    link_type, _, snaplen = struct.unpack_from(f"{order}HHI", block, 8)
-    resolution, offset, name = _MICROSECONDS, 0, None
-    position, end = 16, len(block) - 4
-    while position + 4 <= end:
-        code, length = struct.unpack_from(f"{order}HH", block, position)
-        if code == _END_OF_OPTIONS:
-            break
-        value = block[position + 4 : min(position + 4 + length, end)]
-        if len(value) < length:
-            raise CaptureError(f"{place} has an option that does not fit; the file is damaged")
-        if code == _TSRESOL and length == 1:
-            resolution = value[0]
-        elif code == _NAME:
-            name = value.decode(errors="surrogateescape")
-        elif code == _TSOFFSET and length == 8:
-            offset = struct.unpack(f"{order}q", value)[0]
-        position += 4 + (length + 3 & ~3)
-    exponent = resolution & 0x7F
-    binary = bool(resolution & 0x80)
-    # What counts a second in more units than 64 bits hold; libpcap refuses the same.
-    if exponent > (63 if binary else 19):
-        raise CaptureError(f"{place} has times finer than can be read (if_tsresol {resolution})")
-    return _Interface(
-        link_type=link_type,
-        snaplen=snaplen,
-        offset=max(-_LAST_SECOND, min(offset, _LAST_SECOND)),
-        per_second=(2 if binary else 10) ** exponent,
-        shift=max(0, exponent - _FINEST_BINARY) if binary else 0,
-        factor=_SECOND if binary else 10 ** max(0, 9 - exponent),
-        divisor=2 ** min(exponent, _FINEST_BINARY) if binary else 10 ** max(0, exponent - 9),
-        name=name,
-    )
 
 
 def _byte_order(window: Window, at: int) -> str:

@@ -51,6 +51,8 @@ def _run(arguments: argparse.Namespace, selection: Selection, plugins: Plugins |
             _tell(records, reading, arguments)
         except GhostportError as error:
             faults.append(str(error))
+    if reading.conversations is not None:
+        faults += telling.about_conversations(reading.conversations)
     if not reading.result.complete:
         faults.append(f"the sweep was {telling.unfinished(reading.result)}")
     for fault in (*map(str, unreadable), *faults):
@@ -63,7 +65,6 @@ def _run(arguments: argparse.Namespace, selection: Selection, plugins: Plugins |
 def _tell(records: Records, reading: Reading, arguments: argparse.Namespace) -> None:
     if reading.conversations is not None:
         records.write_conversations(reading.conversations, reading)
-        records.tell(telling.about_conversations(reading.conversations))
     elif not arguments.conversations:
         records.write(reading.result)
         records.tell(telling.about_reading(reading.result))

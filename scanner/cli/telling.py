@@ -98,6 +98,9 @@ def about_conversations(conversations: Conversations) -> Iterator[str]:
     if conversations.left_out:
         packets = _several(conversations.left_out, "packet")
         yield f"more conversations than can be held; left out: {packets} of others"
+    if conversations.unheard:
+        sides = _several(conversations.unheard, "side")
+        yield f"more was said than can be held; first bytes that are not known: those of {sides}"
 
 
 def about_frames(reading: Reading) -> Iterator[str]:

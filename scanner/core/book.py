@@ -8,7 +8,7 @@ they are met, other IPv6 addresses and the few of IPv4's class E.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class AddressBook:
         self._first_met = FIRST_ENTRY + self.known.size
         self._zones = dict(zones or {})
         self._forgetful = forgetful
+        self._ways: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._met: Interning[np.bytes_] = Interning(
             _KEY,
             MOST_ENTRIES,
@@ -159,19 +160,21 @@ class AddressBook:
 
     def ordered(self, numbers: Numbers) -> Numbers:
         """Other numbers for the same addresses, such that those that were met are in their order."""
-        return self._moved(numbers, np.argsort)
+        return self._moved(numbers, 0)
 
     def original(self, ordered: Numbers) -> Numbers:
         """The way back from `ordered`, as long as no other address has been met."""
-        return self._moved(ordered, lambda original: original)
+        return self._moved(ordered, 1)
 
-    def _moved(self, numbers: Numbers, table: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Numbers:
+    def _moved(self, numbers: Numbers, way: int) -> Numbers:
         rows = np.flatnonzero(numbers >= self._first_met)
         if not len(rows):
             return numbers
+        if self._ways is None or len(self._ways[0]) != len(self._met):
+            back = self._met.in_order()
+            self._ways = np.argsort(back), back
         moved = numbers.copy()
-        places = table(self._met.in_order())
-        moved[rows] = places[numbers[rows].astype(np.int64) - self._first_met] + self._first_met
+        moved[rows] = self._ways[way][numbers[rows].astype(np.int64) - self._first_met] + self._first_met
         return moved
 
     def _raw(self, numbers: Numbers) -> NDArray[np.uint8]:

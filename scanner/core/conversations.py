@@ -27,8 +27,9 @@ from scanner.core.conversation_table import Room
 from scanner.core.packets import NO_TIME, NO_TUNNEL, Decoded
 from scanner.model import Protocol, Service
 
-MOST = 1 << 20
-"""Conversations that are kept: 108 bytes each."""
+MOST = 1 << 19
+"""Conversations that are kept: 108 bytes each, and 20 for its flow; the addresses and tunnels that are met
+take memory as well."""
 MOST_STREAMS = 1 << 18
 """Sides of conversations of which is kept what they said: 108 bytes each. Of the others payloads are counted
 as they are, copies too."""

@@ -196,13 +196,8 @@ def _leading(
     order: NDArray[np.int64],
     flow: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's.
-
-    A SYN opens whichever port it goes to. A datagram from a port that is asked about, to one that is not, may
-    as well go on with what began before the capture.
-    """
-    opening = (claims.reason == _BY_A_DATAGRAM) & ports[claims.prober_port]
-    opening |= claims.reason == _BY_A_SYN
+    """Which probes are in flows whose first packet, of those that may be probes, was not the other end's."""
+    opening = openings(claims, ports)
     true = np.ones(len(probes), dtype=np.bool_)
     if not opening.any():
         return true
@@ -216,6 +211,17 @@ def _leading(
     later = (ours[0] > theirs[0]) | ((ours[0] == theirs[0]) & (ours[1] > theirs[1]))
     true[later[of[: len(probes)]]] = False
     return true
+
+
+def openings(claims: Claims, ports: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which claims are packets that may be probes themselves, where `ports` `(65536,)` bool are asked about.
+
+    A SYN opens whichever port it goes to. A datagram from a port that is asked about, to one that is not, may
+    as well go on with what began before the capture.
+    """
+    opening: NDArray[np.bool_] = (claims.reason == _BY_A_DATAGRAM) & ports[claims.prober_port]
+    opening |= claims.reason == _BY_A_SYN
+    return opening
 
 
 def _earliest(

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from scanner.model import CaptureError
 
 Key = TypeVar("Key", bound=np.generic)
-Run = tuple[NDArray[Key], NDArray[np.int64]]
+Run = tuple[NDArray[Key], NDArray[np.uint32]]
 
 
 class Interning(Generic[Key]):
@@ -24,7 +24,7 @@ class Interning(Generic[Key]):
     """
 
     def __init__(self, dtype: DTypeLike, most: int, refusal: str) -> None:
-        """At most `most` keys of a type that sorts; `refusal` is what the error says."""
+        """At most `most` keys, fewer than 2^32, of a type that sorts; `refusal` is what the error says."""
         self._most = most
         self._refusal = refusal
         self._keys: NDArray[Key] = np.empty(0, dtype=dtype)
@@ -42,7 +42,7 @@ class Interning(Generic[Key]):
         if len(fresh):
             # Numbered as they are met, so that what is read in other pieces is numbered alike.
             number[fresh[np.argsort(first[fresh])]] = self._count + np.arange(len(fresh))
-            self._remember(distinct[fresh], number[fresh])
+            self._remember(distinct[fresh], number[fresh].astype(np.uint32))
         return number[which]
 
     def find(self, keys: NDArray[Key]) -> NDArray[np.int64]:
@@ -62,7 +62,7 @@ class Interning(Generic[Key]):
         order: NDArray[np.int64] = np.argsort(self._keys[: self._count])
         return order
 
-    def _remember(self, keys: NDArray[Key], numbers: NDArray[np.int64]) -> None:
+    def _remember(self, keys: NDArray[Key], numbers: NDArray[np.uint32]) -> None:
         count = self._count + len(keys)
         if count > self._most:
             raise CaptureError(self._refusal)

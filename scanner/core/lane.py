@@ -13,7 +13,7 @@ from scanner.core.hostpace import HostPace
 from scanner.core.ledger import Ledger, Replies
 from scanner.core.loss import Loss, most_tries
 from scanner.core.neighbourlane import NeighbourLane
-from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, address_borders, mac_numbers
+from scanner.core.outcomes import ADDRESS_CONFLICT, Outcomes, OutcomeSource, address_borders, mac_numbers
 from scanner.core.packets import ArpPackets
 from scanner.core.rtt import RoundTrip
 from scanner.core.rules import Claims, Rank, reason_code
@@ -28,7 +28,7 @@ _TOLERABLE = 0.01
 """Targets expected to be missed, from which on another round is worth it: one in a hundred sweeps."""
 
 
-class Lane:
+class Lane(OutcomeSource):
     """Probes of one protocol from one source, over one wire.
 
     Counters: `forged` claims named a task with a wrong cookie; `replies` were genuine; `open` ports.

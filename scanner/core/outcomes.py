@@ -165,8 +165,13 @@ class OutcomeSource(TypingProtocol):
     def outcomes(self, first: int, last: int) -> Outcomes:
         """Those of its addresses from `first` to `last`, both included, in any order."""
 
+    def pieces(self) -> Iterator[Outcomes]:
+        """All outcomes in order, a bounded number at a time."""
+        for first, last in _ranges(self.borders(_AT_ONCE)):
+            yield self.outcomes(first, last).in_order()
 
-class Absent:
+
+class Absent(OutcomeSource):
     """Addresses that were found to be down, or that no route leads to: every port of theirs is `down`."""
 
     def __init__(self, addresses: AddressSet, ports: Iterable[tuple[int, int]], reason: int) -> None:
@@ -220,8 +225,15 @@ def address_borders(addresses: AddressSet, density: int, step: int) -> NDArray[n
 def in_address_order(sources: Iterable[OutcomeSource]) -> Iterator[Outcomes]:
     """All outcomes by address, protocol and port, a bounded number at a time."""
     listed = list(sources)
-    step = max(1, _AT_ONCE // max(1, len(listed)))
-    borders = distinct(np.concatenate([source.borders(step) for source in listed])).tolist() if listed else []
-    lasts = [border - 1 for border in borders[1:]] + [_LAST_ADDRESS]
-    for first, last in zip(borders, lasts, strict=False):
-        yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()
+    if len(listed) == 1:
+        yield from listed[0].pieces()
+    elif listed:
+        step = max(1, _AT_ONCE // len(listed))
+        for first, last in _ranges(np.concatenate([source.borders(step) for source in listed])):
+            yield Outcomes.concatenate(source.outcomes(first, last) for source in listed).in_order()
+
+
+def _ranges(borders: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+    """From each border to the next, and from the last one to the end."""
+    firsts = distinct(borders).tolist()
+    return zip(firsts, [*(border - 1 for border in firsts[1:]), _LAST_ADDRESS], strict=False)

@@ -6,9 +6,8 @@ where there are many, and judged an address range at a time: memory does not dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.flowtable import (
-    HASH_BITS,
     Joined,
     Probes,
     candidate_probes,
@@ -29,12 +27,13 @@ from scanner.core.flowtable import (
 )
 from scanner.core.forgeries import Forgeries
 from scanner.core.ledger import Ledger, Replies
+from scanner.core.lots import Lot, Lots, carried
 from scanner.core.ordering import distinct
 from scanner.core.outcomes import ABSENT, ADDRESS_CONFLICT, NOTES, Outcomes
 from scanner.core.packets import NO_TIME, TCP, UDP, Decoded
 from scanner.core.presence import Presence
 from scanner.core.rules import SYN_REPLIES, Claims, Rank, ReplyRules, Rules, reason_code
-from scanner.core.runs import Runs, Scratch, cuts, one_ahead
+from scanner.core.runs import Runs, Scratch, one_ahead
 from scanner.core.store import OutcomeStore
 from scanner.core.thinning import thinned
 from scanner.model import Protocol, Reason
@@ -141,7 +140,8 @@ class RecordedTraffic:
         self._rules = Rules(question.rules)
         self._probes = Runs(Probes.none(), scratch, _HELD)
         self._claims = Runs(Claims.none(), scratch, _HELD)
-        self._presence = Presence()
+        self._presence = Presence(scratch, _HELD)
+        self._inbound = False
 
     def add(self, decoded: Decoded, frames: int) -> None:
         """Take in the packets of some frames.
@@ -161,9 +161,9 @@ class RecordedTraffic:
         """Probes and claims that are kept."""
         return self._probes.count + self._claims.count
 
-    def present(self) -> AddressSet:
-        """Addresses that answered ARP, or neighbour solicitations."""
-        return self._presence.addresses()
+    def present(self, among: AddressSet) -> AddressSet:
+        """Those of some addresses that answered ARP, or neighbour solicitations."""
+        return self._presence.addresses(among)
 
     def judge(
         self,
@@ -178,33 +178,45 @@ class RecordedTraffic:
         """
         store = OutcomeStore(self._scratch, _HELD)
         forgeries = Forgeries(of_marked=self._question.key is not None)
-        inbound = any(heard(probes.prober).any() for probes in self._probes.each())
-        hint = _NOTHING_TO_PROBER if inbound else _NOTHING_INBOUND
-        samples = np.concatenate([self._probes.samples(), self._claims.samples()])
-        lots = (partial(self._between, *ends) for ends in cuts(samples, _HELD, HASH_BITS))
-        for probes, claims in one_ahead(self._scratch, lots):
-            outcomes, places = self._judge(probes, claims, heard, hint, forgeries)
+        for lot, joined in self._lots():
+            outcomes, places = self._judge(lot.probes, lot.claims, joined, heard, forgeries)
             store.add(_renumbered(outcomes, renumber), places)
+        if self._inbound:
+            # Some prober was sent something: of the silent ones it is their own probers who were not.
+            store.say_instead(_NOTHING_INBOUND, _NOTHING_TO_PROBER)
         return Judgement(store, forgeries.count)
 
-    def _between(self, first: int, last: int) -> tuple[Probes, Claims]:
-        return self._probes.between(first, last), self._claims.between(first, last)
+    def _lots(self) -> Iterator[tuple[Lot, Joined]]:
+        """Probes and claims brought together, some flows at a time."""
+        asked = self._question.ports if self._question.key is None else None
+        lots = Lots(self._scratch, _HELD, asked).of(self._probes, self._claims)
+        before: tuple[Lot, Joined] | None = None
+        for lot in one_ahead(self._scratch, lots):
+            whole = lot
+            if lot.goes_on and before is not None:
+                known = carried(*before, _HELD, talks=asked is not None)
+                whole = replace(
+                    lot,
+                    probes=Probes.concatenate([known.probes, lot.probes]),
+                    claims=Claims.concatenate([known.claims, lot.claims]),
+                )
+            joined = join(whole.probes, whole.claims, None if lot.led else asked)
+            before = whole, joined
+            yield before
 
     def _judge(
         self,
         probes: Probes,
         claims: Claims,
+        joined: Joined,
         heard: Callable[[Numbers], NDArray[np.bool_]],
-        hint: int,
         forgeries: Forgeries,
     ) -> tuple[Outcomes, NDArray[np.int64]]:
         """Outcomes of all probes to some addresses, and the places in the capture of what decided them.
 
-        `hint` is for the silent to none of whose probers there is any packet. Replies that may be forged go
-        to `forgeries`.
+        `joined` tells which claim is of which probe. Replies that may be forged go to `forgeries`.
         """
         question = self._question
-        joined = join(probes, claims, question.ports if question.key is None else None)
         asked = probes.where(joined.true)
         target, prober, task_of_true = _tasks(asked, per_prober=question.per_prober)
         task = np.full(len(probes), -1, dtype=np.int64)
@@ -235,8 +247,9 @@ class RecordedTraffic:
         outcomes.mac[:], contested = self._presence.of(outcomes.address)
         outcomes.note[contested] = ADDRESS_CONFLICT
         if question.key is None:
-            unheard = _unheard(asked, task_of_true, len(target), heard)
-            _remark(outcomes, distinct(task[betrayed]), unheard, hint)
+            reached = _reached(asked, task_of_true, len(target), heard)
+            self._inbound |= bool(reached.any())
+            _remark(outcomes, distinct(task[betrayed]), reached)
             forgeries.add_replies(claims, joined, target, task, ledger.state == Rank.OPEN)
         else:
             forgeries.add_strangers(claims, probes, joined, question.key.sources)
@@ -340,22 +353,22 @@ def _silent(targets: NDArray[np.uint64], prober: NDArray[np.int64]) -> Outcomes:
     return outcomes
 
 
-def _unheard(
+def _reached(
     probes: Probes, task: NDArray[np.int64], tasks: int, heard: Callable[[Numbers], NDArray[np.bool_]]
 ) -> NDArray[np.bool_]:
-    """Tasks to none of whose probers the capture has any packet."""
+    """Tasks to a prober of which the capture has any packet."""
     probers, which = np.unique(probes.prober, return_inverse=True)
     reached = np.zeros(tasks, dtype=np.bool_)
     reached[task[heard(probers)[which]]] = True
-    return ~reached
+    return reached
 
 
-def _remark(outcomes: Outcomes, betrayed: NDArray[np.int64], unheard: NDArray[np.bool_], hint: int) -> None:
+def _remark(outcomes: Outcomes, betrayed: NDArray[np.int64], reached: NDArray[np.bool_]) -> None:
     """Say where the capture seems to show one way only."""
     outcomes.note[betrayed[outcomes.rank[betrayed] <= Rank.FILTERED]] = _OPEN_INFERRED
     silent = outcomes.rank == Rank.UNANSWERED
     outcomes.hint[silent & (outcomes.note == _OPEN_INFERRED)] = _NOTHING_FROM_TARGET
-    outcomes.hint[silent & unheard] = hint
+    outcomes.hint[silent & ~reached] = _NOTHING_INBOUND
 
 
 def _renumbered(outcomes: Outcomes, renumber: Callable[[Numbers], Numbers]) -> Outcomes:
@@ -363,16 +376,25 @@ def _renumbered(outcomes: Outcomes, renumber: Callable[[Numbers], Numbers]) -> O
         numbers = renumber(np.maximum(column, 0).astype(np.uint32)).astype(np.int64)
         return np.where(column == ABSENT, ABSENT, numbers)
 
-    superseded = outcomes.superseded.copy()
-    for row in np.flatnonzero(superseded.astype(np.bool_)):
-        superseded[row] = tuple(
-            (rank, reason, ttl, int(renumber(np.array([responder], dtype=np.uint32))[0]), moment)
-            for rank, reason, ttl, responder, moment in superseded[row]
-        )
     return replace(
         outcomes,
-        superseded=superseded,
+        superseded=_steps_renumbered(outcomes.superseded, renumber),
         address=renumber(outcomes.address),
         responder=signed(outcomes.responder),
         prober=signed(outcomes.prober),
     )
+
+
+def _steps_renumbered(
+    superseded: NDArray[np.object_], renumber: Callable[[Numbers], Numbers]
+) -> NDArray[np.object_]:
+    """As `Outcomes.superseded`."""
+    rows = np.flatnonzero(superseded.astype(np.bool_)).tolist()
+    responders = np.array([step[3] for row in rows for step in superseded[row]], dtype=np.uint32)
+    numbers = renumber(responders)
+    if numbers is responders:
+        return superseded
+    moved, number = superseded.copy(), iter(numbers.tolist())
+    for row in rows:
+        moved[row] = tuple((*step[:3], next(number), step[4]) for step in superseded[row])
+    return moved

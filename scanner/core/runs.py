@@ -21,6 +21,7 @@ LAST_KEY = (1 << 64) - 1
 _SAMPLED = 256
 """Rows for which one key is kept in memory."""
 
+_FAR_MORE = 2
 
 W = TypeVar("W")
 
@@ -95,14 +96,22 @@ class Runs(Generic[T]):
         if len(parts) > 1:
             packed = np.concatenate(parts)
             packed = _moved(packed, merged_order(packed["key"]))
-        return self._unpacked(packed)
+        return self._table(packed)
 
-    def each(self) -> Iterator[T]:
-        """All rows, in no order, about `most` at a time."""
+    def parts(self, key: int) -> Iterator[T]:
+        """All rows of one key, as they were added, some at a time."""
         held = self._rest()
         for run in self._runs:
-            yield self._unpacked(self._read(run, 0, LAST_KEY))
-        yield self._unpacked(held)
+            part = self._read(run, key, key)
+            if len(part):
+                yield self._table(part)
+        part = held[_within(held["key"], key, key)]
+        if len(part):
+            yield self._table(part)
+
+    def like(self) -> Runs[T]:
+        """Room for other rows of the same kind."""
+        return Runs(self._empty, self._scratch, self._most)
 
     def samples(self) -> NDArray[np.uint64]:
         """The key of about every _SAMPLED-th row, in no order."""
@@ -114,10 +123,9 @@ class Runs(Generic[T]):
         sampled = np.sort(self.samples()) >> np.uint64(low)
         return distinct(sampled[:: max(1, step // _SAMPLED)])
 
-    def _unpacked(self, packed: NDArray[np.void]) -> T:
-        return type(self._empty)(
-            *(np.ascontiguousarray(packed[name]) for name in type(self._empty).__slots__)
-        )
+    def _table(self, packed: NDArray[np.void]) -> T:
+        kind = type(self._empty)
+        return kind(*(np.ascontiguousarray(packed[name]) for name in kind.__slots__))
 
     def _rest(self) -> NDArray[np.void]:
         """What has not been written, by key."""
@@ -189,6 +197,13 @@ def cuts(samples: NDArray[np.uint64], most: int, together: int) -> Iterator[tupl
             yield first, begin - 1
             first = begin
     yield first, LAST_KEY
+
+
+def heavy(samples: NDArray[np.uint64], key: int, most: int) -> bool:
+    """Whether one key has far more than `most` rows, by the sorted samples of all."""
+    within = _within(samples, key, key)
+    there: int = within.stop - within.start
+    return there * _SAMPLED > _FAR_MORE * most
 
 
 def _within(keys: NDArray[np.uint64], first: int, last: int) -> slice:

@@ -11,12 +11,12 @@ from scapy.error import log_runtime
 from scapy.packet import Packet
 from scapy.sendrecv import AsyncSniffer
 
-from scanner.capture import open_capture
-from scanner.capture.evidence import read_plan
+from scanner.capture.evidence import Plan, read_plan
+from scanner.contracts import Frames
 from scanner.core.pairing import Pairs
 from scanner.core.selection import Selection
 from scanner.model import UsageError
-from scanner.reading import asked_ports, read_captures, read_frames, read_pairs
+from scanner.reading import asked_ports, open_planned, read_captures, read_frames, read_pairs
 from scanner.scapy_extension.frames import frames_of, packets_at
 from scanner.scapy_extension.results import GhostList
 
@@ -72,11 +72,15 @@ class _File:
         self._selection = selection
 
     def pairs(self) -> Pairs:
-        frames = open_capture(self._path, warn=lambda _: None)
-        return read_pairs(frames, selection=self._selection, plan=read_plan(self._path))
+        plan = read_plan(self._path)
+        return read_pairs(self._frames(plan), selection=self._selection, plan=plan)
 
     def packets(self, places: NDArray[np.int64]) -> dict[int, Packet]:
-        return packets_at(open_capture(self._path, warn=lambda _: None), places, link=True)
+        # Places count frames in the order in which they were read for the pairs.
+        return packets_at(self._frames(read_plan(self._path)), places, link=True)
+
+    def _frames(self, plan: Plan | None) -> Iterator[Frames]:
+        return open_planned(self._path, plan, warn=lambda _: None)
 
 
 class _Packets:

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from scapy.error import log_runtime
 from scapy.packet import Packet
 
-from scanner.capture import open_capture
-from scanner.capture.evidence import read_plan
+from scanner.capture.evidence import Plan, read_plan
 from scanner.contracts import Frames, Network
 from scanner.core.pairing import Pairs
 from scanner.core.selection import Selection
 from scanner.model import WireError
 from scanner.planning import DEFAULT_RETRIES, DEFAULT_WAIT
-from scanner.reading import read_pairs
+from scanner.reading import open_planned, read_pairs
 from scanner.scapy_extension.asking import asked_by
 from scanner.scapy_extension.frames import packets_at
 from scanner.scapy_extension.results import GhostList
@@ -111,14 +110,16 @@ class _Evidence:
             path = Path(folder, "evidence.pcapng")
         self.path = path
 
-    def _frames(self) -> Iterator[Frames]:
+    def _frames(self, plan: Plan | None) -> Iterator[Frames]:
         # What is cut off is so because a disk was full, which has been said.
-        return open_capture(self.path, warn=lambda _: None)
+        return open_planned(self.path, plan, warn=lambda _: None)
 
     def pairs(self) -> Pairs:
         """Of the sweep's own probes alone."""
-        return read_pairs(self._frames(), selection=Selection(), plan=read_plan(self.path))
+        plan = read_plan(self.path)
+        return read_pairs(self._frames(plan), selection=Selection(), plan=plan)
 
     def packets(self, places: NDArray[np.int64]) -> dict[int, Packet]:
         """From IP on, as `sr` gives them."""
-        return packets_at(self._frames(), places, link=False)
+        # Places count frames in the order in which they were read for the pairs.
+        return packets_at(self._frames(read_plan(self.path)), places, link=False)

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner.capture import open_capture
+from scanner.capture import UNPACKED_CHUNK, open_capture
 from scanner.capture.compressed import MOST_WINDOW, unpacked
 from scanner.model import CaptureError
 
@@ -170,6 +170,16 @@ def test_memory_is_bounded_whatever_a_stream_expands_to():
     assert inside is not None
     assert len(inside.read(1 << 16)) <= 1 << 16
     assert inside.given <= 1 << 16
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+def test_of_what_is_unpacked_little_is_looked_at_together(tmp_path, pack):
+    """Beside a file's own 12 MiB, what Zstandard looks back at would be too much memory."""
+    record = struct.pack("<IIII", 1_750_000_000, 5, 984, 984) + bytes(984)
+    path = written(tmp_path, pack(PCAP[:24] + record * 10_000))
+    sizes = [(len(part), len(part.buffer)) for part in open_capture(path)]
+    assert sum(count for count, _ in sizes) == 10_000
+    assert max(size for _, size in sizes) < UNPACKED_CHUNK + 1000
 
 
 def test_a_window_that_is_too_large_is_refused(tmp_path):

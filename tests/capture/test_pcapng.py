@@ -4,7 +4,7 @@ import io
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.capture import pcapng
+from scanner.capture import interfaces, pcapng
+from scanner.capture.interfaces import Wanted
 from scanner.capture.pcap import MAX_RECORD
 from scanner.capture.pcapng import read_pcapng
 from scanner.contracts import Frames
@@ -336,6 +337,68 @@ def test_interfaces_are_bounded(monkeypatch):
     assert records_of(read(section() + interface() * 3 + packet(0, b"x", 1, which=2))) == [(0, b"x", 1)]
     with pytest.raises(CaptureError, match="more than 3 interfaces"):
         read(section() + interface() * 4)
+
+
+def test_options_of_an_interface_are_bounded(monkeypatch):
+    monkeypatch.setattr(interfaces, "MAX_OPTIONS", 3)
+    comment, end = option(1, b"lab"), option(0, b"")
+    file = section() + interface(options=comment * 3 + end + comment)
+    assert records_of(read(file + packet(0, b"x", 1))) == [(0, b"x", 1)]
+    with pytest.raises(CaptureError, match="interface at byte 28 has more than 3 options;"):
+        read(section() + interface(options=comment * 4))
+
+
+def test_changes_of_the_byte_order_are_bounded(monkeypatch):
+    monkeypatch.setattr(pcapng, "MAX_TURNS", 3)
+    parts = [file_of(RECORDS[index : index + 1], "<>"[index % 2]) for index in range(5)]
+    assert records_of(read(b"".join(parts[:4]))) == RECORDS[:4]
+    # One byte order as often as one likes.
+    assert records_of(read(parts[0] * 9)) == RECORDS[:1] * 9
+    found: list[Record] = []
+    with pytest.raises(CaptureError, match=f"than 3 times, at byte {sum(map(len, parts[:4]))}; "):
+        found.extend(
+            record for some in read_pcapng(io.BytesIO(b"".join(parts)), "it") for record in records_of([some])
+        )
+    assert found == RECORDS[:4]
+
+
+def test_many_interfaces_cost_no_more_frames_than_those_told_apart():
+    """Whoever makes a file has thousands of names; each `Frames` is looked at on its own."""
+    named = [interface(options=option(2, b"eth%d" % number)) for number in range(9)]
+    file = section() + b"".join(named)
+    file += b"".join(packet(1000 * number, b"%d" % number, 1, which=number) for number in range(9))
+    [frames] = read(file)
+    assert frames.interface is None
+    assert records_of([frames]) == [(1_000_000 * number, b"%d" % number, 1) for number in range(9)]
+    told = read(file, wanted=Wanted(names={"eth7", "eth2"}))
+    assert [(some.interface, len(some)) for some in told] == [(None, 7), ("eth2", 1), ("eth7", 1)]
+
+
+def test_frames_of_types_that_are_not_wanted_are_counted_without_being_made():
+    def only_ethernet(link_type: int) -> None:
+        if link_type != 1:
+            asked.append(link_type)
+            raise CaptureError(f"type {link_type}")
+
+    asked: list[int] = []
+    file = section() + b"".join(interface(link_type=number) for number in (7, 1, 8))
+    file += b"".join(packet(0, b"%d" % which, 1, which=which) for which in (0, 1, 2, 0, 1))
+    wanted = Wanted(only_ethernet)
+    assert records_of(read(file * 2, wanted=wanted)) == [(0, b"1", 1)] * 4
+    assert wanted.left_out == {"type 7": 4, "type 8": 2}
+    assert asked == [7, 8]
+
+
+def test_an_interface_that_every_section_has_is_read_once(monkeypatch):
+    blocks: list[bytes] = []
+
+    def counted(block: bytes, order: str, names: Container[str]) -> interfaces.Interface:
+        blocks.append(block)
+        return interfaces.interface_untrusted(block, order, names)
+
+    monkeypatch.setattr(pcapng, "interface_untrusted", counted)
+    assert records_of(read(file_of(RECORDS[:1]) * 50)) == RECORDS[:1] * 50
+    assert len(blocks) == 1
 
 
 @given(st.binary(max_size=200), st.integers(0, len(RECORDS)), st.sampled_from("<>"), chunks)

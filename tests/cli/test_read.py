@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import struct
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
+
+from scanner.core import conversations
 
 
 @pytest.fixture
@@ -198,6 +201,24 @@ def test_conversations_take_the_place_of_records(ghostport, capture, tmp_path):
     assert ghostport("read", capture, "--conversations", "-o", output, "-q").code == 0
     found = [json.loads(line) for line in output.read_text().splitlines()]
     assert {line["server_port"] for line in found} == {401, 402}
+
+
+def test_conversations_for_which_there_was_no_room_make_it_incomplete(ghostport, tmp_path, monkeypatch):
+    few = functools.partial(conversations.Conversations, most=2, most_streams=1)
+    monkeypatch.setattr(conversations, "Conversations", few)
+    said = [
+        Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=port, dport=401, flags="PA") / b"hello"
+        for port in (1, 2, 3, 3)
+    ]
+    path = tmp_path / "talk.pcap"
+    wrpcap(str(path), said)
+    ran = ghostport("read", path, "--conversations", "--format", "jsonl")
+    assert ran.code == 4
+    assert [record["client_port"] for record in records(ran)] == [1, 2]
+    assert ran.err.splitlines()[1:] == [
+        "ghostport: more conversations than can be held; left out: 2 packets of others",
+        "ghostport: more was said than can be held; first bytes that are not known: those of 1 side",
+    ]
 
 
 def test_what_a_conversation_was_with_is_told_as_of_a_sweep(ghostport, tmp_path):

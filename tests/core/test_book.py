@@ -14,6 +14,7 @@ from scanner.core import book as module
 from scanner.core.addresses import AddressSet
 from scanner.core.book import FIRST_ENTRY, AddressBook
 from scanner.core.hosts import Hosts
+from scanner.core.interning import Interning
 from scanner.core.ipv6 import Ipv6Set, in_zone
 from scanner.core.targets import parse_targets
 from scanner.model import CaptureError, UsageError
@@ -150,3 +151,23 @@ def test_a_forgetful_book_that_is_full_goes_on(monkeypatch: pytest.MonkeyPatch) 
     book = AddressBook(KNOWN, forgetful=True)
     known = book.ipv6(*words([1, 2, 3])).tolist()
     assert book.ipv6(*words([4, 2, 5, 10])).tolist() == [0, known[1], 0, FIRST_ENTRY]
+
+
+def test_the_order_is_found_out_once(monkeypatch) -> None:
+    """It takes a second where there are a million addresses, and records come a few thousand at a time."""
+    book = AddressBook()
+    numbers = book.ipv6(*words([5, 3, 4]))
+    orders: list[int] = []
+    in_order = Interning.in_order
+
+    def counted(met: Interning[np.bytes_]) -> NDArray[np.int64]:
+        orders.append(len(met))
+        return in_order(met)
+
+    monkeypatch.setattr(Interning, "in_order", counted)
+    for _ in range(5):
+        assert book.original(book.ordered(numbers)).tolist() == numbers.tolist()
+    assert orders == [3]
+    book.ipv6(*words([1]))
+    assert (book.ordered(numbers) - FIRST_ENTRY).tolist() == [3, 1, 2]
+    assert orders == [3, 4]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Packet, Raw
 
-from scanner.core import recorded, thinning
+from scanner.core import recorded, runs, thinning
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
 from scanner.core.outcomes import HINTS, NOTES, in_address_order
@@ -135,6 +135,29 @@ def test_where_others_are_heard_the_hint_speaks_of_the_target_alone() -> None:
 def test_silence_alone_is_no_one_way_capture() -> None:
     row = only([(10, syn())], heard=True)
     assert (row["note"], row["hint"]) == (0, 0)
+
+
+@pytest.mark.parametrize("one_is", [False, True])
+def test_of_however_many_probers_few_are_asked_about_at_once(one_is: bool, monkeypatch) -> None:
+    """A flood has a prober for every packet; whether any of them was sent something, all hints depend on."""
+    monkeypatch.setattr(recorded, "_HELD", 8)
+    monkeypatch.setattr(runs, "_SAMPLED", 2)
+    lucky = parse_address("10.0.0.255") if one_is else 0
+    asked: list[int] = []
+
+    def heard(numbers: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        asked.append(len(numbers))
+        return np.isin(numbers, [lucky])
+
+    traffic = RecordedTraffic(Question(ports_asked(401), per_prober=True), MemoryScratch())
+    for begin in range(0, 300, 6):
+        sources = [f"10.0.{number // 256}.{number % 256}" for number in range(begin, begin + 6)]
+        traffic.add(decoded([(begin, syn(src=source)) for source in sources]), begin)
+    rows = list(outcomes(traffic.judge(heard)))
+    assert sum(asked) == 300
+    assert max(asked) <= 3 * 8
+    hints = {HINTS[row["hint"]] for row in rows if row["prober"] != lucky}
+    assert hints == {f"one-way capture: no inbound packets {'to this prober' if one_is else 'on this link'}"}
 
 
 @pytest.mark.parametrize("answer", [reply(), reply("RA")])
@@ -370,13 +393,19 @@ def test_against_a_plain_reading(packets: list[Timed], asked: set[int]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@example(IN_ANOTHER_FLOW, {401}, 1)
-@example([AT_ONCE[0], *AT_ONCE], {401}, 1)
-@given(st.lists(packets_of(), max_size=40), st.sampled_from([{401}, {401, 5000}]), st.integers(1, 9))
-def test_the_judgement_is_the_same_in_pieces_on_disk(packets, asked, chunk) -> None:
+@example(IN_ANOTHER_FLOW, {401}, 1, 256)
+@example([AT_ONCE[0], *AT_ONCE], {401}, 1, 256)
+@given(
+    st.lists(packets_of(), max_size=40),
+    st.sampled_from([{401}, {401, 5000}]),
+    st.integers(1, 9),
+    st.sampled_from([1, 2, 256]),
+)
+def test_the_judgement_is_the_same_in_pieces_on_disk(packets, asked, chunk, sampled) -> None:
     whole = judged(packets, *asked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorded, "_HELD", 3)
+        patch.setattr(runs, "_SAMPLED", sampled)
         pieces = judged(packets, *asked, chunk=chunk)
         assert found(pieces) == found(whole)
     assert pieces.forged == whole.forged

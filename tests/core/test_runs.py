@@ -159,10 +159,3 @@ def test_one_is_begun_before_the_one_before_is_handed_out() -> None:
     seen = [(given, len(begun)) for given in one_ahead(Noting(), works)]
     assert seen == [(0, 2), (1, 3), (2, 3)]
     assert list(one_ahead(Noting(), [])) == []
-
-
-@given(st.lists(st.lists(few_keys, max_size=9), max_size=6), st.integers(1, 9))
-def test_each_row_is_given_once(parts: list[list[int]], most: int) -> None:
-    held, _ = filled(parts, most)
-    given_rows = [number for rows in held.each() for number in rows.number.tolist()]
-    assert sorted(given_rows) == list(range(held.count))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 import msgspec
@@ -124,8 +124,8 @@ def everything(case: Case) -> list[object]:
 def test_nothing_is_kept_of_frames_that_are_done_with(case, monkeypatch):
     """Their memory may be used again."""
 
-    def overwritten(path: Path, warn: Callable[[str], None]) -> Iterator[Frames]:
-        for frames in open_capture(path, chunk=1000, warn=warn):
+    def overwritten(path: Path, warn: Callable[[str], None], interfaces: Container[str]) -> Iterator[Frames]:
+        for frames in open_capture(path, chunk=1000, warn=warn, interfaces=interfaces):
             lent = frames.only(slice(None))
             object.__setattr__(lent, "buffer", frames.buffer.copy())
             yield lent

@@ -1,0 +1,147 @@
+"""Interfaces that a pcapng file describes, and the times of their packets.
+
+The format is draft-ietf-opsawg-pcapng, section 4.2:
+
+    interface          1 · length · link type 2 · reserved 2 · snaplen 4 · options · length
+    option             code 2 · length 2 · value, padded to 4
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.model import CaptureError
+
+MAX_OPTIONS = 1024
+"""Options that an interface may have; there are hardly twenty kinds."""
+
+_HEADER_LENGTH = 20
+_END_OF_OPTIONS, _NAME, _TSRESOL, _TSOFFSET = 0, 2, 9, 14
+_MICROSECONDS = 6
+_SECOND = 1_000_000_000
+_FINEST_BINARY = 34
+"""2**-34 s is finer than a nanosecond, and 2**34 times a second of those fits in 64 bits."""
+_LAST_SECOND = (1 << 63) // _SECOND - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a capture whose frames have interfaces of several kinds.
+
+    check: called with a link type; raises CaptureError where its frames are not wanted. names: those by which
+    interfaces are told apart. left_out: how many frames were not wanted, by what `check` said of them.
+    """
+
+    check: Callable[[int], None] = lambda _: None
+    names: Container[str] = ()
+    left_out: Counter[str] = field(default_factory=Counter)
+    _refusals: dict[int, str | None] = field(default_factory=dict)
+
+    def has(self, link_type: int, frames: int) -> bool:
+        """Whether so many frames of a link type are wanted; counts them if not."""
+        if link_type not in self._refusals:
+            self._refusals[link_type] = self._refusal(link_type)
+        refusal = self._refusals[link_type]
+        if refusal is not None:
+            self.left_out[refusal] += frames
+        return refusal is None
+
+    def _refusal(self, link_type: int) -> str | None:
+        try:
+            self.check(link_type)
+        except CaptureError as error:
+            return str(error)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What an interface says of its packets.
+
+    A time of `t` units is `t // per_second` seconds past `offset`, and
+    `(t % per_second >> shift) * factor // divisor` nanoseconds. name: None where nobody asked for it.
+    """
+
+    link_type: int
+    snaplen: int
+    offset: int
+    per_second: int
+    shift: int
+    factor: int
+    divisor: int
+    name: str | None
+
+
+def nanoseconds(
+    ticks: NDArray[np.uint64], interfaces: list[Interface], which: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Times since the epoch; those beyond what int64 holds stop at its bounds."""
+
+    def column(values: list[int]) -> NDArray[np.uint64]:
+        return np.array(values, dtype=np.uint64)[which]
+
+    per_second = column([interface.per_second for interface in interfaces])
+    rest = ticks % per_second >> column([interface.shift for interface in interfaces])
+    rest *= column([interface.factor for interface in interfaces])
+    rest //= column([interface.divisor for interface in interfaces])
+    seconds = np.minimum(ticks // per_second, np.uint64(_LAST_SECOND)).astype(np.int64)
+    seconds += np.array([interface.offset for interface in interfaces], dtype=np.int64)[which]
+    times: NDArray[np.int64] = np.clip(seconds, -_LAST_SECOND, _LAST_SECOND) * _SECOND + rest.astype(np.int64)
+    return times
+
+
+def interface_untrusted(block: bytes, order: str, names: Container[str]) -> Interface:
+    """What an interface description block says; it is whole.
+
+    Of names those among `names` are kept. Raises CaptureError: what is wrong, to be said of the interface.
+    """
+    if len(block) < _HEADER_LENGTH:
+        raise CaptureError("is too short; the file is damaged")
+    link_type, _, snaplen = struct.unpack_from(f"{order}HHI", block, 8)
+    resolution, offset, name = _MICROSECONDS, 0, None
+    for code, value in _options(block, order):
+        if code == _TSRESOL and len(value) == 1:
+            resolution = value[0]
+        elif code == _NAME:
+            name = value.decode(errors="surrogateescape")
+        elif code == _TSOFFSET and len(value) == 8:
+            offset = struct.unpack(f"{order}q", value)[0]
+    exponent = resolution & 0x7F
+    binary = bool(resolution & 0x80)
+    # What counts a second in more units than 64 bits hold; libpcap refuses the same.
+    if exponent > (63 if binary else 19):
+        raise CaptureError(f"has times finer than can be read (if_tsresol {resolution})")
+    return Interface(
+        link_type=link_type,
+        snaplen=snaplen,
+        offset=max(-_LAST_SECOND, min(offset, _LAST_SECOND)),
+        per_second=(2 if binary else 10) ** exponent,
+        shift=max(0, exponent - _FINEST_BINARY) if binary else 0,
+        factor=_SECOND if binary else 10 ** max(0, 9 - exponent),
+        divisor=2 ** min(exponent, _FINEST_BINARY) if binary else 10 ** max(0, exponent - 9),
+        name=name if name in names else None,
+    )
+
+
+def _options(block: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """The options of an interface, each a code and a value."""
+    position, end = _HEADER_LENGTH - 4, len(block) - 4
+    count = 0
+    while position + 4 <= end:
+        code, length = struct.unpack_from(f"{order}HH", block, position)
+        if code == _END_OF_OPTIONS:
+            break
+        count += 1
+        if count > MAX_OPTIONS:
+            raise CaptureError(f"has more than {MAX_OPTIONS} options; the file is damaged")
+        value = block[position + 4 : min(position + 4 + length, end)]
+        if len(value) < length:
+            raise CaptureError("has an option that does not fit; the file is damaged")
+        yield code, value
+        position += 4 + (length + 3 & ~3)
