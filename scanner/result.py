@@ -17,8 +17,10 @@ from scanner.core.addresses import format_addresses
 from scanner.core.ordering import counted
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
-from scanner.core.rules import Rank, state_of
-from scanner.model import REASONS, Kind, Protocol, Service, State, Verdict
+from scanner.core.rules import Rank, reason_code, state_of
+from scanner.model import REASONS, Kind, Protocol, Reason, Service, State, Verdict
+
+_NO_RESPONSE = reason_code(Reason.NO_RESPONSE)
 
 
 class Tally(Counter[Kind]):
@@ -139,6 +141,16 @@ class Result:
     def open(self) -> list[Verdict]:
         """The records of open ports."""
         return list(self.verdicts(only_open))
+
+    def more_answered_than(self, few: int) -> bool:
+        """Whether for more targets than that something came back; where many did, this is known at once."""
+        answered = 0
+        for outcomes in in_address_order(self._sources):
+            silent = (outcomes.rank == Rank.DOWN) | (outcomes.reason == _NO_RESPONSE)
+            answered += len(outcomes) - int(np.count_nonzero(silent))
+            if answered > few:
+                return True
+        return False
 
     def tally(self) -> Tally:
         """How many targets came to which state, for which reason: known once all were given, else counted."""

@@ -150,6 +150,15 @@ def test_the_tally_counts_remarks():
     assert result().tally().notes == result().tally().hints == {}
 
 
+def test_whether_many_answered_is_known_without_counting_all():
+    """Who is down, or said nothing, did not."""
+    answered = [row for row in EVERYBODY if row[3] != "down" and row[4] != "no-response"]
+    few = len(answered)
+    assert 0 < few < len(EVERYBODY)
+    assert [result().more_answered_than(most) for most in (0, few - 1, few)] == [True, True, False]
+    assert not Result([], complete=True, unfinished=0, forged=0).more_answered_than(0)
+
+
 def test_who_must_have_answered_is_a_responder():
     assert [(v.ip, v.note) for v in remarked().verdicts(responders)] == [("#2", "open-inferred")]
 

@@ -14,13 +14,13 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from scanner.cli.behind import WriteBehind
 from scanner.contracts import Format, Reporter
-from scanner.model import GhostportError, Reason, State, UsageError, Verdict
+from scanner.model import GhostportError, UsageError, Verdict
 from scanner.plugins import builtin
 from scanner.reporters import write_all
 from scanner.reporters.jsonl import JsonlReporter
 from scanner.reporters.terminal import TerminalReporter
 from scanner.reporters.text import TextReporter, remarked, shared_macs, summary
-from scanner.result import Choice, Result, Tally, only_open, responders
+from scanner.result import Choice, Result, only_open, responders
 
 if TYPE_CHECKING:
     from scanner.core.conversations import Conversations
@@ -92,10 +92,10 @@ class Records:
             self._write_file(self._target, lambda stream: self._write_to(stream, result))
         if self._records_on_stdout:
             self._write_to(sys.stdout.buffer, result)
-        tally = result.tally()
         if not self._records_on_stdout and (self._target is None or not self._quiet):
             sys.stdout.flush()
-            self._screen(result, tally)
+            self._screen(result)
+        tally = result.tally()
         self.tell(summary(tally))
         self.tell(remarked(tally.notes, tally.hints))
         self.tell(shared_macs(tally.macs))
@@ -175,14 +175,9 @@ class Records:
                 stream.flush()
         return whole
 
-    def _screen(self, result: Result, tally: Tally) -> None:
+    def _screen(self, result: Result) -> None:
         """A table for people: what they asked to see, else open ports, and other answers while few."""
-        answers = sum(
-            count
-            for (*_, state, reason), count in tally.items()
-            if state is not State.DOWN and reason is not Reason.NO_RESPONSE
-        )
-        show = self._show or ("responders" if answers <= FEW else "open")
+        show = self._show or ("open" if result.more_answered_than(FEW) else "responders")
         # Who asked to see them gets them all, however many.
         draws = sys.stdout.isatty() and self._show is None
         reporter: Reporter = (TerminalReporter if draws else TextReporter)(sys.stdout.buffer)
