@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture import open_capture
+from scanner.capture.aside import settle
 from scanner.capture.memory import Allocate
 from scanner.capture.shared import ROOMS, ROWS, TRAYS, Shared
 from scanner.contracts import Frames
@@ -71,6 +72,7 @@ def _possible() -> bool:
 
     Other threads would be missing in a fork, with all that they hold.
     """
+    settle()
     alone = threading.active_count() == 1 and threading.current_thread() is threading.main_thread()
     return alone and hasattr(os, "fork") and len(os.sched_getaffinity(0)) > 1
 

@@ -14,6 +14,13 @@ def aside(work: Callable[[], T]) -> Callable[[], T]:
     return _Aside(work).result
 
 
+def settle() -> None:
+    """Wait until all that was begun is done; what it gave, or raised, is still to be asked for."""
+    for thread in threading.enumerate():
+        if isinstance(thread, _Aside):
+            thread.join()
+
+
 class _Aside(threading.Thread, Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         super().__init__(name="aside", daemon=True)

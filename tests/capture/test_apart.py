@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import threading
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from scanner.capture import apart as module
 from scanner.capture import open_capture
 from scanner.capture.apart import Read, Warn, apart, open_apart
+from scanner.capture.aside import aside
 from scanner.capture.memory import Allocate
 from scanner.capture.shared import ROOMS, ROWS, TRAYS
 from scanner.contracts import Frames
@@ -256,6 +258,18 @@ def test_only_large_files_are_read_apart_and_only_where_nothing_else_runs(tmp_pa
     monkeypatch.setattr(threading, "active_count", lambda: 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert forked() == 0
+
+
+def test_what_is_done_aside_for_the_file_before_is_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "it"
+    path.write_bytes(pcap())
+    before = threading.active_count()
+    monkeypatch.setattr(module, "_WORTHWHILE", 1000)
+    begun = aside(lambda: time.sleep(0.05))
+    frames = open_apart(path)
+    assert threading.active_count() == before
+    assert sum(map(len, frames)) == COUNT
+    begun()
 
 
 def test_what_is_no_file_is_opened_here(tmp_path, monkeypatch):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
-from scanner.capture.aside import aside
+from scanner.capture.aside import aside, settle
 from scanner.model import CaptureError
 
 
@@ -28,3 +29,13 @@ def test_what_it_raises_is_raised_where_it_is_asked_for() -> None:
     given = aside(work)
     with pytest.raises(CaptureError, match="no room"):
         given()
+
+
+def test_all_that_was_begun_can_be_waited_for() -> None:
+    before = threading.active_count()
+    begun = [aside(lambda: time.sleep(0.05)), aside(lambda: 1 // 0)]
+    settle()
+    assert threading.active_count() == before
+    begun[0]()
+    with pytest.raises(ZeroDivisionError):
+        begun[1]()
