@@ -51,8 +51,9 @@ format: setup
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-# BENCH_RUNS=3 for fewer rounds, ARGS='tcp udp' for some of the cases: tests/bench/cases.py has them. What was measured
-# is kept in out/bench.json; `python -m tests.bench.figures out/bench.json tests/bench/figures.svg` draws it.
+# BENCH_RUNS=3 for fewer rounds, ARGS='tcp udp' for some of the cases: tests/bench/cases.py has them, and `large`, of
+# 4 GB, which is run by its name alone. What was measured is kept in out/bench.json;
+# `python -m tests.bench.figures out/bench.json tests/bench/figures.svg` draws it.
 bench: setup lab-if-possible
 	@$(PY) -m tests.bench $(ARGS)
 

@@ -64,6 +64,7 @@ class Case:
     place: the lab. about, protocol, targets: what the verdicts say; `{open_host}` is one address.
     repeat: how often as many runs as asked for; for what takes no time.
     isolated: in the prober's namespace, where packets that leave are counted. prepare: run once before.
+    unasked: whether it is run where no case is named.
     packets: how many the task is about, for packets a second; "evidence": as many as are in it.
     """
 
@@ -79,6 +80,7 @@ class Case:
     repeat: int = 1
     isolated: bool = True
     prepare: str | None = None
+    unasked: bool = True
 
 
 _TCP = "{ghostport} sweep 10.50.0.0/16 --tcp --rate max -q -o {out}"
@@ -311,6 +313,18 @@ CASES = (
         packets="traffic",
         isolated=False,
         prepare="{python} {bench}/traffic.py mixed {traffic} 500000000",
+    ),
+    Case(
+        "large",
+        "a capture of 4 GB, of which a tenth touches port 401",
+        (
+            Contender("ghostport", "{ghostport} read {traffic} -q -o {out}"),
+            Contender("tcpdump -w", "tcpdump -r {traffic} -w {out} -Z root 'port 401'"),
+        ),
+        packets="traffic",
+        isolated=False,
+        prepare="{python} {bench}/traffic.py mixed {traffic} 4000000000",
+        unasked=False,
     ),
     Case(
         "recorded",
