@@ -179,7 +179,7 @@ class Records:
         """A table for people: what they asked to see, else open ports, and other answers while few."""
         answers = sum(
             count
-            for (*_, state, reason), count in tally.items()
+            for (_, state, reason), count in tally.by_reason().items()
             if state is not State.DOWN and reason is not Reason.NO_RESPONSE
         )
         show = self._show or ("responders" if answers <= FEW else "open")
