@@ -48,9 +48,6 @@ _PORTS = 1 << 16
 _AT_ONCE = 1 << 16
 """Frames that are looked at together: so many that their columns are near at hand, in a processor's cache."""
 
-_MOST_SOURCES = 1 << 16
-"""IPv6 addresses that a sweep may have left from."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -403,9 +400,6 @@ def _key(plan: Plan, book: AddressBook) -> CookieKey:
     from scanner.core.stragglers import MOST_PASSES  # noqa: PLC0415 - for those who have a plan
 
     hosts = plan.hosts(plan.sources)
-    if hosts.ipv6.size > _MOST_SOURCES:
-        msg = f"a plan names {hosts.ipv6.size} sources, more than {_MOST_SOURCES}; it is damaged"
-        raise CaptureError(msg)
     sources = hosts.ipv4 | AddressSet.from_addresses(book.ipv6(*hosts.ipv6.at(np.arange(hosts.ipv6.size))))
     return CookieKey(bytes.fromhex(plan.key), sources, most_tries(plan.retries + 1) + MOST_PASSES, book)
 

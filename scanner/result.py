@@ -14,42 +14,71 @@ from numpy.typing import NDArray
 
 from scanner.contracts import ColumnReporter, Reporter
 from scanner.core.addresses import format_addresses
-from scanner.core.ordering import counted
+from scanner.core.ordering import counted, distinct
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
 from scanner.core.rules import Rank, reason_code, state_of
 from scanner.model import REASONS, Kind, Protocol, Reason, Service, State, Verdict
 
 _NO_RESPONSE = reason_code(Reason.NO_RESPONSE)
+_PORTS = 1 << 16
+_MOST_MACS = 1 << 17
 
 
-class Tally(Counter[Kind]):
-    """Targets by protocol, port, state and reason.
+class Tally(Mapping[Kind, int]):
+    """Targets by protocol, port, state and reason; 0 where there are none.
 
-    notes, hints: how many targets have which. macs: for how many addresses each hardware address answered.
+    notes, hints: how many targets have which. macs: for how many addresses each hardware address answered; of
+    very many, those that did for most.
     """
 
-    def __init__(self, counts: Mapping[Kind, int] | None = None) -> None:
-        super().__init__(counts)
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
         self.notes: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
         self.macs: Counter[int] = Counter()
+        # A capture may have every reason at every port: that would be too many for a dictionary.
+        self._by_port: dict[tuple[Protocol, State, Reason], NDArray[np.int64]] = {}
+
+    def __getitem__(self, kind: Kind) -> int:
+        proto, port, state, reason = kind
+        counts = self._by_port.get((proto, state, reason))
+        return 0 if counts is None or not 0 <= port < _PORTS else int(counts[port])
+
+    def __contains__(self, kind: object) -> bool:
+        match kind:
+            case (Protocol() as proto, int(port), State() as state, Reason() as reason):
+                return self[proto, port, state, reason] > 0
+        return False
+
+    def __iter__(self) -> Iterator[Kind]:
+        for (proto, state, reason), counts in self._by_port.items():
+            for port in np.flatnonzero(counts).tolist():
+                yield proto, port, state, reason
+
+    def __len__(self) -> int:
+        return sum(int(np.count_nonzero(counts)) for counts in self._by_port.values())
+
+    def total(self) -> int:
+        """All targets."""
+        return sum(self.by_reason().values())
+
+    def by_reason(self) -> dict[tuple[Protocol, State, Reason], int]:
+        """Targets by protocol, state and reason, of all ports."""
+        return {kind: int(counts.sum()) for kind, counts in self._by_port.items()}
 
     def count(self, outcomes: Outcomes) -> None:
         """Add some."""
         self.notes.update(_counted(outcomes.note, NOTES))
         self.hints.update(_counted(outcomes.hint, HINTS))
         self._count_macs(outcomes)
-        keys = (
-            (outcomes.protocol.astype(np.int64) << 32)
-            | (outcomes.port.astype(np.int64) << 16)
-            | (outcomes.rank.astype(np.int64) << 8)
-            | outcomes.reason
-        )
-        for key, count in zip(*(column.tolist() for column in counted(keys)), strict=True):
-            transport = PROTOCOLS[key >> 32]
-            state = state_of(key >> 8 & 0xFF, transport)
-            self[transport, key >> 16 & 0xFFFF, state, REASONS[key & 0xFF]] += count
+        keys = outcomes.protocol.astype(np.int64) << 16
+        keys |= (outcomes.rank.astype(np.int64) << 8) | outcomes.reason
+        for key in distinct(keys).tolist():
+            transport = PROTOCOLS[key >> 16]
+            kind = (transport, state_of(key >> 8 & 0xFF, transport), REASONS[key & 0xFF])
+            counts = np.bincount(outcomes.port[keys == key], minlength=_PORTS)
+            self._by_port[kind] = self._by_port.get(kind, 0) + counts
 
     def _count_macs(self, outcomes: Outcomes) -> None:
         known = outcomes.mac != ABSENT
@@ -58,6 +87,8 @@ class Tally(Counter[Kind]):
             known[1:] &= outcomes.address[1:] != outcomes.address[:-1]
             macs, counts = counted(outcomes.mac[known])
             self.macs.update(dict(zip(macs.tolist(), counts.tolist(), strict=True)))
+            if len(self.macs) > _MOST_MACS:
+                self.macs = Counter(dict(self.macs.most_common(_MOST_MACS // 2)))
 
 
 Choice = Callable[[Outcomes], Outcomes]

@@ -122,6 +122,15 @@ def test_where_nobody_was_asked_to_the_end_silence_is_no_absence(swept, capture)
     assert result.unfinished == len(swept[1]) - len(list(result))
 
 
+@pytest.mark.parametrize("source", ["10.0.0.0/16", "fd00::/112"])
+def test_a_plan_with_sources_without_number_is_refused(capture, source):
+    """Whose probes they are is found out for each source on its own."""
+    change_plan(capture, sources=[source])
+
+    with pytest.raises(CaptureError, match="65536 sources, more than 1024"):
+        read_capture(capture)
+
+
 def test_with_another_key_nothing_in_it_is_ours(capture):
     change_plan(capture, key="00" * 16)
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scanner import result as module
 from scanner.core.addresses import AddressSet
 from scanner.core.outcomes import HINTS, NOTES, Absent, Outcomes, OutcomeSource, address_borders
 from scanner.core.packets import TCP, UDP
 from scanner.core.rules import Rank, reason_code
 from scanner.core.targets import parse_targets
 from scanner.model import Protocol, Reason, State
-from scanner.result import OnlyDecided, Result, not_open, only_open, responders
+from scanner.result import OnlyDecided, Result, Tally, not_open, only_open, responders
 
 Row = tuple[str, int, int, Rank, Reason, str | None]
 """Address, IP protocol, port, rank, reason, responder."""
@@ -173,7 +174,7 @@ def test_cut_short_silence_proves_nothing():
 def test_a_result_of_nothing():
     nothing = Result([], complete=True, unfinished=0, forged=0)
 
-    assert (list(nothing), nothing.open(), nothing.tally()) == ([], [], {})
+    assert (list(nothing), nothing.open(), dict(nothing.tally())) == ([], [], {})
 
 
 def test_many_addresses_and_ports_take_little_memory_at_a_time():
@@ -187,3 +188,43 @@ def test_many_addresses_and_ports_take_little_memory_at_a_time():
 
     assert [next(verdicts).port for _ in range(64)] == list(range(1, 65))
     assert next(verdicts).ip == "10.0.0.1"
+
+
+def test_a_tally_of_every_port_and_reason_is_no_dictionary() -> None:
+    """Each pair of them took 400 bytes, and a capture may have them all."""
+    tally = Tally()
+    ports = np.arange(1 << 16, dtype=np.uint16)
+    for reason in (Reason.NET_UNREACH, Reason.HOST_UNREACH):
+        outcomes = Outcomes.silent(
+            np.zeros(1 << 16, dtype=np.uint32),
+            np.full(1 << 16, TCP, dtype=np.uint8),
+            ports,
+            Rank.FILTERED,
+            reason_code(reason),
+        )
+        tally.count(outcomes)
+        tally.count(outcomes.take(ports < 2))
+    assert len(tally) == len(list(tally)) == 2 << 16
+    assert tally.total() == (2 << 16) + 4
+    kind = (Protocol.TCP, 1, State.FILTERED, Reason.NET_UNREACH)
+    assert (tally[kind], kind in tally) == (2, True)
+    other = (Protocol.TCP, 1, State.OPEN, Reason.SYN_ACK)
+    assert (tally[other], other in tally) == (0, False)
+    assert tally.by_reason()[Protocol.TCP, State.FILTERED, Reason.HOST_UNREACH] == (1 << 16) + 2
+
+
+def test_of_very_many_hardware_addresses_those_of_many_are_counted(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_MOST_MACS", 10)
+    tally = Tally()
+    for begin in range(0, 100, 5):
+        outcomes = Outcomes.silent(
+            np.arange(begin * 2, begin * 2 + 7, dtype=np.uint32),
+            np.full(7, TCP, dtype=np.uint8),
+            np.full(7, 401, dtype=np.uint16),
+            Rank.CLOSED,
+            reason_code(Reason.RESET),
+        )
+        outcomes.mac[:] = [*range(1000 + begin, 1000 + begin + 5), 7, 7]
+        tally.count(outcomes)
+        assert len(tally.macs) <= 10
+    assert tally.macs.most_common(1) == [(7, 40)]

@@ -31,6 +31,9 @@ PLAN_FORMAT = "ghostport-plan/1"
 MAX_PLAN = 16 << 20
 """Bytes that a plan may have."""
 
+MOST_SOURCES = 1 << 10
+"""Addresses that a sweep may have left from: of each, cookies are worked out on their own."""
+
 _BYTE = 0xFF
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=_BYTE)]
@@ -284,6 +287,9 @@ def _plan_untrusted(data: bytes) -> Plan:
         raise CaptureError(f"is not a plan, or damaged: {error}") from None
     if plan.format != PLAN_FORMAT:
         raise CaptureError(f"is not a plan that can be read: its format is not {PLAN_FORMAT}")
+    sources = plan.hosts(plan.sources).size
+    if sources > MOST_SOURCES:
+        raise CaptureError(f"is damaged: it names {sources} sources, more than {MOST_SOURCES}")
     if set(plan.protocols) != set(plan.ports):
         raise CaptureError("is damaged: its protocols are not those of its ports")
     return plan

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.packets import NO_TIME
 from scanner.model import CaptureError
 
 MAX_OPTIONS = 1024
@@ -78,22 +79,41 @@ class Interface:
     name: str | None
 
 
-def nanoseconds(
-    ticks: NDArray[np.uint64], interfaces: list[Interface], which: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Times since the epoch; those beyond what int64 holds stop at its bounds."""
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The times of N packets, worked out for those of which somebody wants to know.
 
-    def column(values: list[int]) -> NDArray[np.uint64]:
-        return np.array(values, dtype=np.uint64)[which]
+    ticks: `(N, 2)` uint32, high and low words of times in an interface's units. which: `(N,)` int64, of each
+    packet's interface the place among `interfaces`. untimed: int64, packets that carry no time.
+    """
 
-    per_second = column([interface.per_second for interface in interfaces])
-    rest = ticks % per_second >> column([interface.shift for interface in interfaces])
-    rest *= column([interface.factor for interface in interfaces])
-    rest //= column([interface.divisor for interface in interfaces])
-    seconds = np.minimum(ticks // per_second, np.uint64(_LAST_SECOND)).astype(np.int64)
-    seconds += np.array([interface.offset for interface in interfaces], dtype=np.int64)[which]
-    times: NDArray[np.int64] = np.clip(seconds, -_LAST_SECOND, _LAST_SECOND) * _SECOND + rest.astype(np.int64)
-    return times
+    ticks: NDArray[np.uint32]
+    which: NDArray[np.int64]
+    interfaces: list[Interface]
+    untimed: NDArray[np.int64]
+
+    def times(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some packets: ns since the epoch, at most as many as int64 holds; or NO_TIME."""
+        ticks = self.ticks[rows, 0].astype(np.uint64) << np.uint64(32) | self.ticks[rows, 1]
+        per_second = self._column(rows, [interface.per_second for interface in self.interfaces])
+        seconds = ticks // per_second
+        rest = ticks - seconds * per_second
+        rest >>= self._column(rows, [interface.shift for interface in self.interfaces])
+        rest *= self._column(rows, [interface.factor for interface in self.interfaces])
+        rest //= self._column(rows, [interface.divisor for interface in self.interfaces])
+        offset = self._column(rows, [interface.offset for interface in self.interfaces], np.int64)
+        whole = np.minimum(seconds, np.uint64(_LAST_SECOND)).astype(np.int64) + offset
+        times: NDArray[np.int64] = np.clip(whole, -_LAST_SECOND, _LAST_SECOND) * _SECOND
+        times += rest.astype(np.int64)
+        if len(self.untimed):
+            times[np.isin(rows, self.untimed)] = NO_TIME
+        return times
+
+    def _column(
+        self, rows: NDArray[np.int64], values: list[int], kind: type[np.integer] = np.uint64
+    ) -> NDArray[np.integer] | np.integer:
+        """What the interfaces of some packets say; of one interface, once."""
+        return kind(values[0]) if len(values) == 1 else np.array(values, dtype=kind)[self.which[rows]]
 
 
 def interface_untrusted(block: bytes, order: str, names: Container[str]) -> Interface:

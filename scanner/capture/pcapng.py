@@ -26,13 +26,14 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.capture.interfaces import Interface, Wanted, interface_untrusted, nanoseconds
+from scanner.capture.interfaces import Clock, Interface, Wanted, interface_untrusted
 from scanner.capture.memory import Allocate, own_memory
+from scanner.capture.packets import Packets
 from scanner.capture.pcap import CHUNK, MAX_RECORD, Window, closing_window
 from scanner.capture.walk import Chain, walk
 from scanner.capture.words import columns
 from scanner.contracts import Frames
-from scanner.core.packets import NO_TIME
+from scanner.core.columns import chosen, gather
 from scanner.model import CaptureError
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -53,6 +54,9 @@ _SEARCHED = 4096
 """Bytes in which a block is looked for, where nothing is known of where one begins."""
 _SECTION_HEADER_LENGTH = 28
 _SIMPLE_OVERHEAD, _ENHANCED_OVERHEAD = 16, 32
+_SIMPLE_DATA, _ENHANCED_DATA = 12, 28
+_WORDS = 7
+"""Of an enhanced packet block, in front of the data."""
 
 
 def read_pcapng(
@@ -104,8 +108,8 @@ def _read_blocks_untrusted(
                     msg = f"{window.name}: changes its byte order more than {MAX_TURNS} times"
                     raise CaptureError(f"{msg}, at byte {window.offset + passed}; read it in parts")
             run = _run(window, passed, order, span)
-            described = _described(window, run.blocks, order, known, wanted)
-            yield from _frames(window, run.blocks[: described.blocks], order, described, wanted)
+            described = _described(window, run, order, known, wanted)
+            yield from _frames(window, run, order, described, wanted)
             if described.fault or run.fault:
                 raise CaptureError(described.fault or run.fault)
             known = described.last()
@@ -126,11 +130,13 @@ def _read_blocks_untrusted(
 class _Run:
     """Whole blocks, of one byte order.
 
-    blocks: `(N,)` int64, where they begin. end: where the first block behind them begins, of which `needed`
+    blocks: `(N,)` int64, where they begin. heads: `(N, 7)` uint32, the first words of each and, where it is
+    shorter, of what follows. end: where the first block behind them begins, of which `needed`
     bytes must be there to go on. fault: what is wrong with that one.
     """
 
     blocks: NDArray[np.int64]
+    heads: NDArray[np.uint32]
     end: int
     needed: int
     fault: str | None = None
@@ -140,28 +146,29 @@ def _run(window: Window, begin: int, order: str, span: int) -> _Run:
     """Blocks from one on, for about `span` bytes, up to a section of another byte order."""
     starts, end = walk(_chain(window, order, min(begin + span, len(window.data) - _LEAST_BLOCK)), begin)
     buffer = window.buffer
-    heads = columns(buffer, starts, 3, order)
+    heads = gather(buffer, starts, 4 * _WORDS).view(f"{order}u4")
     lengths = heads[:, 1].astype(np.int64)
+    count, fault, needed = len(starts), None, _LEAST_BLOCK
     turned = np.flatnonzero((heads[:, 0] == _SECTION) & (heads[:, 2] != _BYTE_ORDER_MAGIC))
-    fault, needed = None, _LEAST_BLOCK
     if len(turned):
-        end = int(starts[turned[0]])
-        starts, lengths = starts[: turned[0]], lengths[: turned[0]]
-    liars = np.flatnonzero((lengths < _LEAST_BLOCK) | (lengths > MAX_RECORD) | (lengths % 4 != 0))
+        count = int(turned[0])
+        end = int(starts[count])
+    sizes = lengths[:count]
+    liars = np.flatnonzero((sizes < _LEAST_BLOCK) | (sizes > MAX_RECORD) | (sizes % 4 != 0))
     if len(liars):
-        end = int(starts[liars[0]])
-        fault = _length_fault(window, end, int(lengths[liars[0]]))
-        starts, lengths = starts[: liars[0]], lengths[: liars[0]]
+        count = int(liars[0])
+        end = int(starts[count])
+        fault = _length_fault(window, end, int(lengths[count]))
     elif end > len(buffer):
-        end, needed = int(starts[-1]), int(lengths[-1])
-        starts, lengths = starts[:-1], lengths[:-1]
-    trailers = columns(buffer, starts + lengths - 4, 1, order)[:, 0]
-    torn = np.flatnonzero(trailers != lengths)
+        count -= 1
+        end, needed = int(starts[count]), int(lengths[count])
+    trailers = columns(buffer, (starts + lengths)[:count] - 4, 1, order)[:, 0]
+    torn = np.flatnonzero(trailers != lengths[:count])
     if len(torn):
-        end, needed = int(starts[torn[0]]), _LEAST_BLOCK
+        count, needed = int(torn[0]), _LEAST_BLOCK
+        end = int(starts[count])
         fault = _torn(window, end)
-        starts = starts[: torn[0]]
-    return _Run(starts, end, needed, fault)
+    return _Run(starts[:count], heads[:count], end, needed, fault)
 
 
 def _chain(window: Window, order: str, last: int) -> Chain:
@@ -216,11 +223,9 @@ class _Described:
         return self.table[self.base[-1] : self.base[-1] + self.count[-1]]
 
 
-def _described(
-    window: Window, blocks: NDArray[np.int64], order: str, known: list[Interface], wanted: Wanted
-) -> _Described:
+def _described(window: Window, run: _Run, order: str, known: list[Interface], wanted: Wanted) -> _Described:
     """Read sections and interfaces among blocks; `known` are those of the section that goes on."""
-    heads = columns(window.buffer, blocks, 2, order)
+    blocks, heads = run.blocks, run.heads
     rows = np.flatnonzero((heads[:, 0] == _SECTION) | (heads[:, 0] == _INTERFACE))
     table = list(known)
     base, count = 0, len(table)
@@ -229,7 +234,7 @@ def _described(
     # A file of many sections has the same interfaces over and over again.
     met: dict[bytes, Interface] = {}
     for row, (kind, length), at in zip(
-        rows.tolist(), heads[rows].tolist(), blocks[rows].tolist(), strict=True
+        rows.tolist(), heads[rows, :2].tolist(), blocks[rows].tolist(), strict=True
     ):
         block = bytes(window.data[at : at + length])
         try:
@@ -262,63 +267,45 @@ def _interface(window: Window, at: int, block: bytes, order: str, wanted: Wanted
         raise CaptureError(f"{window.name}: the interface at byte {window.offset + at} {error}") from None
 
 
-def _frames(
-    window: Window, blocks: NDArray[np.int64], order: str, described: _Described, wanted: Wanted
-) -> Iterator[Frames]:
-    """Frames of the packet blocks among whole blocks that begin at `blocks`."""
-    buffer = window.buffer
-    kinds = columns(buffer, blocks, 1, order)[:, 0]
+def _frames(window: Window, run: _Run, order: str, described: _Described, wanted: Wanted) -> Iterator[Frames]:
+    """Frames of the packet blocks among those that are described."""
+    blocks, heads = run.blocks[: described.blocks], run.heads[: described.blocks]
+    kinds = heads[:, 0]
     packets = (kinds == _SIMPLE) | (kinds == _ENHANCED) | (kinds == _OBSOLETE)
     change = np.searchsorted(described.since, np.flatnonzero(packets), side="right") - 1
     base, count = described.base[change], described.count[change]
-    blocks, kinds = blocks[packets], kinds[packets]
+    if not packets.all():
+        blocks, heads = blocks[packets], heads[packets]
     if not len(blocks):
         return
-    totals = columns(buffer, blocks, 2, order)[:, 1].astype(np.int64)
-    enhanced = kinds != _SIMPLE
-    room = totals - np.where(enhanced, _ENHANCED_OVERHEAD, _SIMPLE_OVERHEAD)
-    usable = _usable(room >= 0)
-
-    ids = np.zeros(len(blocks), dtype=np.int64)
-    ticks = np.zeros(len(blocks), dtype=np.uint64)
-    lengths = np.zeros(len(blocks), dtype=np.int64)
-    original = np.zeros(len(blocks), dtype=np.int64)
-    timed = np.flatnonzero(enhanced[:usable])
-    fields = columns(buffer, blocks[timed], 7, order).astype(np.uint64)
-    ids[timed] = fields[:, 2]
-    obsolete = np.flatnonzero(kinds[:usable] == _OBSOLETE)
+    kinds, totals, ids, _, _, lengths, original = (column.astype(np.int64) for column in heads.T)
+    room = totals - _ENHANCED_OVERHEAD
+    starts = blocks + _ENHANCED_DATA
+    obsolete = np.flatnonzero(kinds == _OBSOLETE)
     if len(obsolete):
         ids[obsolete] = ids[obsolete] & 0xFFFF if order == "<" else ids[obsolete] >> 16
-    ticks[timed] = fields[:, 3] << np.uint64(32) | fields[:, 4]
-    lengths[timed] = fields[:, 5]
-    original[timed] = fields[:, 6]
-    simple = np.flatnonzero(~enhanced[:usable])
+    simple = np.flatnonzero(kinds == _SIMPLE)
     if len(simple):
-        original[simple] = columns(buffer, blocks[simple], 3, order)[:, 2]
+        room[simple] = totals[simple] - _SIMPLE_OVERHEAD
+        starts[simple] = blocks[simple] + _SIMPLE_DATA
+        original[simple] = ids[simple]
         lengths[simple] = np.minimum(original[simple], _snaplens(described, base[simple], count[simple]))
+        ids[simple] = 0
 
-    usable = min(usable, _usable((ids < count) & (lengths <= room)))
+    usable = _usable((ids < count) & (lengths <= room) & (room >= 0))
     if usable:
-        chosen, which = _distinct((base + ids)[:usable])
-        known = [described.table[index] for index in chosen]
-        times = np.where(enhanced[:usable], nanoseconds(ticks[:usable], known, which), NO_TIME)
-        starts = blocks[:usable] + np.where(enhanced[:usable], 28, 12)
+        different, which = _distinct((base + ids)[:usable])
+        known = [described.table[index] for index in different]
+        clock = Clock(heads[:usable, 3:5], which, known, simple)
         links: dict[tuple[int, str | None], int] = {}
         places = [links.setdefault((one.link_type, one.name), len(links)) for one in known]
         described_as = list(links)
         for place, these in _by_value(np.array(places)[which]):
             link_type, name = described_as[place]
-            if not wanted.has(link_type, len(these)):
-                continue
-            yield Frames(
-                buffer=buffer,
-                starts=starts[these],
-                lengths=lengths[these],
-                original_lengths=np.maximum(original[these], lengths[these]),
-                times=times[these],
-                link_type=link_type,
-                interface=name,
-            )
+            if wanted.has(link_type, len(these)):
+                some = chosen(these, len(starts))
+                ends = (starts[some], lengths[some], original[some])
+                yield Packets(window.buffer, *ends, clock, these, link_type, name)
     if usable < len(blocks):
         raise CaptureError(
             f"{window.name}: the packet block at byte {window.offset + int(blocks[usable])} does not "

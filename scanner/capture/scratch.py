@@ -26,14 +26,15 @@ class ScratchFile:
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._end = 0
+        self._gaps: list[tuple[int, int]] = []
 
     def append(self, data: NDArray[np.uint8]) -> int:
-        """Put bytes behind all others. Returns where; raises CaptureError where there is no room."""
+        """Put bytes where there is room. Returns where; raises CaptureError where there is none."""
         done = 0
         try:
             with self._lock:
                 descriptor = self._opened()
-                offset, self._end = self._end, self._end + len(data)
+                offset = self._place(len(data))
             while done < len(data):
                 done += os.pwrite(descriptor, data[done:].data, offset + done)
         except OSError as error:
@@ -54,9 +55,24 @@ class ScratchFile:
             done += os.preadv(self._opened(), [data[done:].data], offset + done)
         return data
 
+    def free(self, offset: int, count: int) -> None:
+        """Nobody wants these bytes any more, which were put there at once."""
+        with self._lock:
+            self._gaps.append((offset, count))
+
     def aside(self, work: Callable[[], T]) -> Callable[[], T]:
         """Begin some work on a thread of its own; what is returned waits for what it gives or raises."""
         return aside(work)
+
+    def _place(self, count: int) -> int:
+        """Where so many bytes go: into the first gap that is large enough, else behind all others."""
+        for number, (offset, room) in enumerate(self._gaps):
+            if room >= count:
+                # What is left of a gap is too little for anything that is worth to be put away.
+                del self._gaps[number]
+                return offset
+        offset, self._end = self._end, self._end + count
+        return offset
 
     def _opened(self) -> int:
         if self._descriptor is None:

@@ -1,11 +1,13 @@
 """Rows by key, more of them than memory holds: sorted runs, kept in a scratch file, read a range at a time.
 
-An external merge sort without the merge: who reads asks for a range of keys, and gets the rows of all runs
-that lie in it, sorted; within one key in the order in which they were added.
+An external merge sort without the last merge: who reads asks for a range of keys, and gets the rows of all
+runs that lie in it, sorted; within one key in the order in which they were added. Where there are many, some
+are merged into one: a range has rows of every run, and to ask each for a few takes too long.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -23,6 +25,9 @@ _SAMPLED = 256
 
 _FAR_MORE = 2
 
+_MERGED = 32
+"""Runs that are merged into one."""
+
 W = TypeVar("W")
 
 
@@ -35,6 +40,9 @@ class Scratch(Protocol):
     def read(self, offset: int, count: int) -> NDArray[np.uint8]:
         """`count` bytes from there."""
 
+    def free(self, offset: int, count: int) -> None:
+        """Nobody wants these bytes any more, which were put there at once."""
+
     def aside(self, work: Callable[[], W]) -> Callable[[], W]:
         """Begin some work, perhaps while what follows goes on; what is returned waits for what it gives."""
 
@@ -43,12 +51,32 @@ T = TypeVar("T", bound=Columns)
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """Sorted rows in the scratch file: where, how many, and the key of every _SAMPLED-th."""
+class _Segment:
+    """Sorted rows in the scratch file: where, how many, the last key, and the key of every _SAMPLED-th."""
 
     offset: int
     count: int
+    last: int
     sample: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Sorted rows, in segments one behind the other; `merges` made it."""
+
+    segments: list[_Segment]
+    merges: int
+
+    def within(self, first: int, last: int) -> Iterator[_Segment]:
+        """The segments that may have rows with keys from one to another, both included."""
+        for segment in self.segments[bisect_left(self.segments, first, key=_last) :]:
+            if int(segment.sample[0]) > last:
+                break
+            yield segment
+
+
+def _last(segment: _Segment) -> int:
+    return segment.last
 
 
 class Runs(Generic[T]):
@@ -67,7 +95,7 @@ class Runs(Generic[T]):
         self._pending: list[tuple[NDArray[np.uint64], T]] = []
         self._waiting = 0
         self._runs: list[_Run] = []
-        self._writing: Callable[[], _Run] | None = None
+        self._writing: Callable[[], None] | None = None
         self._held: NDArray[np.void] | None = None
         self.count = 0
 
@@ -82,29 +110,19 @@ class Runs(Generic[T]):
             self._settle()
             pending, self._pending = self._pending, []
             self._waiting = 0
-            self._writing = self._scratch.aside(lambda: self._written(pending))
+            self._writing = self._scratch.aside(lambda: self._write(pending))
 
     def between(self, first: int, last: int) -> T:
         """All rows with keys from `first` to `last`, both included, by key."""
         held = self._rest()
-        parts = [self._read(run, first, last) for run in self._runs]
-        parts.append(held[_within(held["key"], first, last)])
-        parts = [part for part in parts if len(part)]
-        if not parts:
-            return self._empty
-        packed = parts[0]
-        if len(parts) > 1:
-            packed = np.concatenate(parts)
-            packed = _moved(packed, merged_order(packed["key"]))
-        return self._table(packed)
+        parts = [*self._read(self._runs, first, last), held[_within(held["key"], first, last)]]
+        return self._table(_merged(parts))
 
     def parts(self, key: int) -> Iterator[T]:
         """All rows of one key, as they were added, some at a time."""
         held = self._rest()
-        for run in self._runs:
-            part = self._read(run, key, key)
-            if len(part):
-                yield self._table(part)
+        for part in self._read(self._runs, key, key):
+            yield self._table(part)
         part = held[_within(held["key"], key, key)]
         if len(part):
             yield self._table(part)
@@ -116,7 +134,7 @@ class Runs(Generic[T]):
     def samples(self) -> NDArray[np.uint64]:
         """The key of about every _SAMPLED-th row, in no order."""
         rest = self._rest()["key"][::_SAMPLED]
-        return np.concatenate([*(run.sample for run in self._runs), rest])
+        return np.concatenate([*_samples(self._runs), rest])
 
     def borders(self, step: int, low: int) -> NDArray[np.uint64]:
         """Keys less their `low` bits, ascending, with about `step` rows from each to the next."""
@@ -139,7 +157,7 @@ class Runs(Generic[T]):
         """Wait for what is being written."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            self._runs.append(writing())
+            writing()
 
     def _sorted(self, pending: list[tuple[NDArray[np.uint64], T]]) -> NDArray[np.void]:
         """Rows by key."""
@@ -153,19 +171,64 @@ class Runs(Generic[T]):
             done += len(keys)
         return _moved(packed, stable_order(packed["key"]))
 
-    def _written(self, pending: list[tuple[NDArray[np.uint64], T]]) -> _Run:
-        packed = self._sorted(pending)
-        offset = self._scratch.append(packed.view(np.uint8))
-        return _Run(offset, len(packed), packed["key"][::_SAMPLED].copy())
+    def _write(self, pending: list[tuple[NDArray[np.uint64], T]]) -> None:
+        """Put rows away; merge runs where there are many that took as many merges."""
+        runs = self._runs
+        runs.append(_Run([self._put(self._sorted(pending))], merges=0))
+        while len(runs) >= _MERGED and runs[-_MERGED].merges == runs[-1].merges:
+            runs[-_MERGED:] = [self._merge(runs[-_MERGED:])]
 
-    def _read(self, run: _Run, first: int, last: int) -> NDArray[np.void]:
+    def _merge(self, runs: list[_Run]) -> _Run:
+        """One run of several, which stand in the order in which their rows were added."""
+        segments: list[_Segment] = []
+        samples = np.sort(np.concatenate(list(_samples(runs))))
+        for first, last in cuts(samples, self._most, 0):
+            begin = first
+            if heavy(samples, first, self._most):
+                segments += map(self._put, self._read(runs, first, first))
+                begin += 1
+            packed = _merged([self._sorted([]), *self._read(runs, begin, last)])
+            if len(packed):
+                segments.append(self._put(packed))
+        for run in runs:
+            for segment in run.segments:
+                self._scratch.free(segment.offset, segment.count * self._layout.itemsize)
+        return _Run(segments, runs[0].merges + 1)
+
+    def _put(self, packed: NDArray[np.void]) -> _Segment:
+        keys = packed["key"]
+        offset = self._scratch.append(packed.view(np.uint8))
+        return _Segment(offset, len(packed), int(keys[-1]), keys[::_SAMPLED].copy())
+
+    def _read(self, runs: list[_Run], first: int, last: int) -> Iterator[NDArray[np.void]]:
+        """Rows with keys from one to another, both included, by run, and each part by key; none is empty."""
+        for run in runs:
+            for segment in run.within(first, last):
+                part = self._rows(segment, first, last)
+                if len(part):
+                    yield part
+
+    def _rows(self, segment: _Segment, first: int, last: int) -> NDArray[np.void]:
         # A sampled key tells of the rows up to the next one.
-        within = _within(run.sample, first, last)
-        begin, end = max(0, within.start - 1) * _SAMPLED, min(within.stop * _SAMPLED, run.count)
+        within = _within(segment.sample, first, last)
+        begin, end = max(0, within.start - 1) * _SAMPLED, min(within.stop * _SAMPLED, segment.count)
         size = self._layout.itemsize
-        data = self._scratch.read(run.offset + begin * size, max(0, end - begin) * size)
+        data = self._scratch.read(segment.offset + begin * size, max(0, end - begin) * size)
         packed: NDArray[np.void] = data.view(self._layout)
         return packed[_within(packed["key"], first, last)]
+
+
+def _samples(runs: list[_Run]) -> Iterator[NDArray[np.uint64]]:
+    return (segment.sample for run in runs for segment in run.segments)
+
+
+def _merged(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
+    """Rows by key, those of one key in their order; of parts by key, at least one."""
+    parts = [part for part in parts if len(part)] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    packed = np.concatenate(parts)
+    return _moved(packed, merged_order(packed["key"]))
 
 
 def one_ahead(scratch: Scratch, works: Iterable[Callable[[], W]]) -> Iterator[W]:

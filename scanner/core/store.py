@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.core.columns import Columns
-from scanner.core.outcomes import HINTS, Outcomes, OutcomeSource
+from scanner.core.outcomes import ABSENT, HINTS, Outcomes, OutcomeSource
 from scanner.core.rules import Rank
 from scanner.core.runs import LAST_KEY, Runs, Scratch, cuts, heavy
 
@@ -163,7 +163,7 @@ def _by_prober(rows: Runs[T], key: int) -> Runs[T]:
     """All rows of one target, under their probers."""
     found = rows.like()
     for part in rows.parts(key):
-        found.add(part.prober.view(np.uint64), part)
+        found.add((part.prober - ABSENT).astype(np.uint64), part)
     return found
 
 

@@ -32,6 +32,17 @@ def test_what_is_put_there_comes_back(folder):
     assert os.listdir(folder) == [], "it has no name"  # noqa: PTH208
 
 
+def test_what_nobody_wants_makes_room_for_others():
+    scratch = ScratchFile()
+    first, second, third = (scratch.append(np.full(100, fill, dtype=np.uint8)) for fill in (1, 2, 3))
+    scratch.free(second, 100)
+    assert scratch.append(np.full(101, 4, dtype=np.uint8)) == 300
+    assert scratch.append(np.full(90, 5, dtype=np.uint8)) == second
+    assert scratch.append(np.full(1, 6, dtype=np.uint8)) == 401
+    for offset, count, fill in ((first, 100, 1), (second, 90, 5), (third, 100, 3), (300, 101, 4)):
+        assert scratch.read(offset, count).tolist() == [fill] * count
+
+
 def test_it_is_gone_with_the_object():
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
     scratch = ScratchFile()

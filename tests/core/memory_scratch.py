@@ -12,10 +12,14 @@ T = TypeVar("T")
 
 
 class MemoryScratch:
-    """As `scanner.core.runs.Scratch`."""
+    """As `scanner.core.runs.Scratch`.
+
+    data: all that was put there. freed: bytes of it that nobody wants any more; they become zeros.
+    """
 
     def __init__(self) -> None:
         self.data = b""
+        self.freed = 0
 
     def append(self, data: NDArray[np.uint8]) -> int:
         offset = len(self.data)
@@ -26,6 +30,10 @@ class MemoryScratch:
         found = np.frombuffer(self.data[offset : offset + count], dtype=np.uint8)
         assert len(found) == count
         return found
+
+    def free(self, offset: int, count: int) -> None:
+        self.data = self.data[:offset] + bytes(count) + self.data[offset + count :]
+        self.freed += count
 
     def aside(self, work: Callable[[], T]) -> Callable[[], T]:
         given = work()

@@ -406,6 +406,7 @@ def test_the_judgement_is_the_same_in_pieces_on_disk(packets, asked, chunk, samp
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorded, "_HELD", 3)
         patch.setattr(runs, "_SAMPLED", sampled)
+        patch.setattr(runs, "_MERGED", 3)
         pieces = judged(packets, *asked, chunk=chunk)
         assert found(pieces) == found(whole)
     assert pieces.forged == whole.forged

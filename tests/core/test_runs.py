@@ -57,6 +57,7 @@ few_keys = st.integers(0, 9) | st.sampled_from([LAST_KEY, LAST_KEY - 1, 1 << 63]
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch):
     monkeypatch.setattr(runs, "_SAMPLED", 3)
+    monkeypatch.setattr(runs, "_MERGED", 4)
 
 
 @settings(max_examples=300)
@@ -115,6 +116,44 @@ def test_borders_are_keys_without_their_low_bits() -> None:
     assert np.diff(borders.astype(np.int64)).max() <= 18
     assert held.borders(1000, 4).tolist() == [0]
     assert Runs(NOTHING, MemoryScratch(), 5).borders(10, 4).tolist() == []
+
+
+class ReadScratch(MemoryScratch):
+    """Counts how often it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def read(self, offset: int, count: int) -> NDArray[np.uint8]:
+        self.reads += 1
+        return super().read(offset, count)
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_a_range_is_read_out_of_few_runs_however_many_there_were(same: bool) -> None:
+    random = np.random.default_rng(1)
+    keys = random.integers(0, 5000, 3000) * (not same)
+    held, scratch = filled([keys[at : at + 10].tolist() for at in range(0, 3000, 10)], 10, ReadScratch())
+    assert isinstance(scratch, ReadScratch)
+    scratch.reads = 0
+    found = held.between(1000, 1010)
+    assert scratch.reads <= 4 * 5 * 3
+    there = np.flatnonzero((keys >= 1000) & (keys <= 1010))
+    assert sorted(found.number.tolist()) == there.tolist()
+    everything = held.between(0, LAST_KEY).number.tolist()
+    assert everything == np.argsort(keys, kind="stable").tolist()
+    # What was merged takes no room any more.
+    assert len(scratch.data) - scratch.freed == 3000 * (8 + 8 + 1)
+
+
+@pytest.mark.parametrize("most", [5, 50])
+def test_the_parts_of_a_key_are_as_they_were_added(most: int) -> None:
+    keys = [at % 7 * (at % 3 == 0) for at in range(400)]
+    held, _ = filled([keys[at : at + 6] for at in range(0, 400, 6)], most)
+    parts = [part.number.tolist() for part in held.parts(0)]
+    assert [row for part in parts for row in part] == [at for at, key in enumerate(keys) if not key]
+    assert max(map(len, parts)) <= most + 6
 
 
 class LazyScratch(MemoryScratch):
