@@ -249,6 +249,12 @@ def test_of_several_earlier_probes_with_one_number_it_is_the_last() -> None:
     ]
 
 
+def test_data_of_the_first_syn_may_be_acknowledged_after_one_without() -> None:
+    """Of TCP Fast Open (RFC 7413): what is sent again has none."""
+    packets = [(10, with_data(syn(seq=100), 10)), (20, syn(seq=100)), (30, syn_ack(ack=111))]
+    assert pairs([*packets, (40, syn_ack(ack=101))]) == [(2, 10, True), (3, 20, True)]
+
+
 @pytest.mark.parametrize(
     ("ack", "flags", "time"),
     [
