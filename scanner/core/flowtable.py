@@ -230,6 +230,17 @@ def _earliest(
     return time, place
 
 
+def to_themselves(claims: Claims) -> NDArray[np.bool_]:
+    """Which claims are of packets that may be probes, and go to the very port that they come from.
+
+    As in a LAND attack: nothing tells an answer from another try, and none answers itself.
+    """
+    asks = (claims.reason == _BY_A_SYN) | (claims.reason == _BY_A_DATAGRAM)
+    found: NDArray[np.bool_] = asks & (claims.target == claims.prober)
+    found &= claims.target_port == claims.prober_port
+    return found
+
+
 def copies(probes: Probes) -> NDArray[np.bool_]:
     """Which probes are mirrored: the same packet, in whatever tunnel, was seen just before."""
     copied = np.zeros(len(probes), dtype=np.bool_)

@@ -14,7 +14,7 @@ from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
-from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, join
+from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, join, to_themselves
 from scanner.core.packets import MIRRORED, Decoded
 from scanner.core.rules import Check, Claims, Rules
 
@@ -167,10 +167,21 @@ def test_each_flow_has_its_own_prober() -> None:
     assert sorted(probes.times.tolist()) == [10, 30, 40]
 
 
-def test_a_datagram_to_oneself() -> None:
-    probes, _, answered = read([(10, datagram(sport=401, src=TARGET))])
-    assert len(probes) == 1
-    assert len(answered.row) == 1, "from a port to the same port: it is its own answer"
+def test_what_goes_to_the_port_that_it_comes_from_answers_nothing() -> None:
+    own = IP(src=TARGET, dst=TARGET)
+    packets: list[Packet] = [
+        datagram(sport=401, src=TARGET),
+        syn(sport=401, src=TARGET),
+        own / TCP(sport=401, dport=401, flags="SA", ack=101),
+        own / TCP(sport=401, dport=402, flags="S"),
+        syn(sport=401),
+        datagram(),
+    ]
+    found = decoded(list(enumerate(packets)))
+    assert len(candidate_probes(found, ports_asked(401))) == 4
+    claims = Rules().claims(found)
+    frames = claims.frame[to_themselves(claims)]
+    assert sorted(frames.tolist()) == [0, 1]
 
 
 # --- what belongs to what -----------------------------------------------------------------------
