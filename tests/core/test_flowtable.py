@@ -336,6 +336,16 @@ def test_data_in_a_syn_may_be_acknowledged_as_far_as_it_goes(ack: int, genuine: 
     assert pairs([(10, with_data(syn(seq=100), 10)), (20, syn_ack(ack=ack))]) == [(1, 10, genuine)]
 
 
+@pytest.mark.parametrize(
+    ("flags", "ack", "genuine"), [("SF", 102, True), ("SFPU", 102, True), ("S", 102, False)]
+)
+def test_a_fin_counts_as_a_byte(flags: str, ack: int, genuine: bool) -> None:
+    """RFC 9293, 3.4: as nmap asks with --scanflags SYNFIN, and is refused."""
+    probe = IP(src=PROBER, dst=TARGET) / TCP(sport=51000, dport=401, flags=flags, seq=100)
+    assert pairs([(10, probe), (20, syn_ack(ack=ack, flags="RA"))]) == [(1, 10, genuine)]
+    assert pairs([(10, probe), (20, syn_ack(ack=101))]) == [(1, 10, True)]
+
+
 def test_an_error_quotes_the_syns_own_number_whatever_data_it_had() -> None:
     probe = with_data(syn(seq=100), 10)
     assert pairs([(10, probe), (20, error_about(syn(seq=105)))]) == [(1, 10, False)]

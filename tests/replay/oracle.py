@@ -193,7 +193,7 @@ def _said(frame: Frame, probe: Frame) -> tuple[str, str] | None:
     if frame.protocol is Protocol.UDP:
         return "open", "udp-response"
     ahead = (frame.acknowledgement - probe.sequence - 1) % (1 << 32)
-    acknowledged = ahead <= probe.size
+    acknowledged = ahead <= probe.size + (probe.flags & _FIN != 0)
     flags = frame.flags & (_SYN | _RST | _ACK)
     if flags & (_RST | _ACK) == _RST | _ACK:
         return ("closed", "reset") if acknowledged or ahead == (1 << 32) - 1 else None

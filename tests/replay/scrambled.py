@@ -153,7 +153,8 @@ class _Flow:
         from scapy.packet import Raw
 
         data = self._random.choice((b"",) * 5 + (b"d",))
-        layer = self._tcp(sport=self._source_port, dport=self._port, flags="S", seq=self._sequence)
+        flags = self._random.choice(("S",) * 9 + ("SF",))
+        layer = self._tcp(sport=self._source_port, dport=self._port, flags=flags, seq=self._sequence)
         return ip / layer / Raw(data) if data else ip / layer
 
     def _segment(self, flags: str, ahead: int) -> Packet:
