@@ -30,7 +30,7 @@ from scanner.core.hosts import Hosts
 from scanner.core.ipv6 import Ipv6Set, high_in_zone
 from scanner.core.loss import most_tries
 from scanner.core.outcomes import Absent, OutcomeSource, absent, in_address_order
-from scanner.core.packets import Decoded
+from scanner.core.packets import NO_TIME, Decoded
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Selection
@@ -255,7 +255,7 @@ class _Reader:
         since, until = self._selection.since, self._selection.until
         if since is None and until is None:
             return frames
-        wanted = np.ones(len(frames), dtype=np.bool_)
+        wanted = frames.times != NO_TIME
         if since is not None:
             wanted &= frames.times >= since
         if until is not None:

@@ -288,7 +288,7 @@ class Decoder:
                 source_port=header["source_port"].astype(np.uint16),
                 destination_port=header["destination_port"].astype(np.uint16),
                 payload=at + headers.UDP_BYTES,
-                size=length - headers.UDP_BYTES,
+                size=np.minimum(length, packets.size[rows]) - headers.UDP_BYTES,
                 captured=np.minimum(length, packets.captured[rows]) - headers.UDP_BYTES,
             )
         )

@@ -1,7 +1,8 @@
-"""Replies to an earlier probe, where those of one flow have numbers that differ.
+"""Replies to an earlier probe, where those of one flow differ.
 
 Whoever asks again from the same port, but with another sequence number, as nmap does from a port that it was
-given, may still be answered what it asked before: the number tells.
+given, may still be answered what it asked before: the number tells. So it does where data came with the first
+SYN only (RFC 7413).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def named(probes: Numbered, size: Numbers, claims: Numbered, check: NDArray[np.u
     """The last probe before each claim, of the same flow, that has the number which the claim names.
 
     Args:
-        probes: `P` of them, in the order of their places; flows in which all have one number are left out.
+        probes: `P` of them, in the order of their places; flows in which all are alike are left out.
         size: `(P,)`, bytes of data that came with each.
         claims: `C` of them.
         check: `(C,)`, a `Check`: an acknowledgement may count data as well, and a reset leave out the SYN. Of
@@ -52,7 +53,7 @@ def named(probes: Numbered, size: Numbers, claims: Numbered, check: NDArray[np.u
         `(C,)`, which probe; -1 where there is none.
     """
     found = np.full(len(check), -1, dtype=np.int64)
-    several = _several(probes)
+    several = _several(probes, size)
     among = np.flatnonzero(np.isin(probes.flow, several))
     doubtful = np.isin(claims.flow, several)
     some = probes.take(among)
@@ -70,10 +71,10 @@ def named(probes: Numbered, size: Numbers, claims: Numbered, check: NDArray[np.u
     return found
 
 
-def _several(probes: Numbered) -> NDArray[np.int64]:
-    """Flows of which not all probes, given in the order of their places, have one number."""
-    differs = (probes.flow[1:] == probes.flow[:-1]) & (probes.number[1:] != probes.number[:-1])
-    return distinct(probes.flow[1:][differs])
+def _several(probes: Numbered, size: Numbers) -> NDArray[np.int64]:
+    """Flows of which not all probes, given in the order of their places, are alike."""
+    differs = (probes.number[1:] != probes.number[:-1]) | (size[1:] != size[:-1])
+    return distinct(probes.flow[1:][differs & (probes.flow[1:] == probes.flow[:-1])])
 
 
 def _last_of_the_number(probes: Numbered, claims: Numbered) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from scanner.core.columns import Columns
 from scanner.core.earlier import Numbered, last_so_far, named
 from scanner.core.ordering import merged_order, stable_order
 from scanner.core.packets import ICMP, INIT, MIRRORED, NO_PORT, SCTP, TCP, UDP, Datagrams, Decoded
-from scanner.core.rules import SYN_REPLIES, Claims, ReplyRules, reason_code, sequence_agrees
+from scanner.core.rules import FIN, SYN_REPLIES, Claims, ReplyRules, reason_code, sequence_agrees
 from scanner.model import Reason
 
 Words = tuple[NDArray[np.uint64], NDArray[np.uint64]]
@@ -36,7 +36,8 @@ class Probes(Columns):
     """Recorded probes, one element each.
 
     frame: int64, place in the capture. times: int64 ns. protocol: uint8. prober, target: uint32.
-    prober_port, target_port: uint16. tunnel, sequence, identification: uint32. size: uint32, bytes of data.
+    prober_port, target_port: uint16. tunnel, sequence, identification: uint32. size: uint32, bytes of data,
+    and a FIN, which counts as one (RFC 9293, 3.4).
     count: uint32, probes that the element stands for.
     """
 
@@ -120,6 +121,7 @@ def _probes(
 def _of_ports(decoded: Decoded, opening: NDArray[np.int64], datagrams: NDArray[np.int64]) -> Probes:
     tcp, udp = decoded.tcp, decoded.udp
     kinds = ((tcp, opening), (udp, datagrams))
+    behind = tcp.size[opening] + (tcp.flags[opening] & FIN != 0)
     ip = [packets.ip.take(rows) for packets, rows in kinds]
     return Probes(
         frame=np.concatenate([part.frame for part in ip]),
@@ -132,7 +134,7 @@ def _of_ports(decoded: Decoded, opening: NDArray[np.int64], datagrams: NDArray[n
         tunnel=np.concatenate([part.tunnel for part in ip]),
         sequence=np.concatenate([tcp.sequence[opening], np.zeros(len(datagrams), dtype=np.uint32)]),
         identification=np.concatenate([part.identification for part in ip]),
-        size=np.concatenate([packets.size[rows] for packets, rows in kinds]).astype(np.uint32),
+        size=np.concatenate([behind, udp.size[datagrams]]).astype(np.uint32),
         count=np.ones(len(opening) + len(datagrams), dtype=np.uint32),
     )
 
@@ -234,6 +236,17 @@ def _earliest(
     first = times == time[flow]
     np.minimum.at(place, flow[first], frame[first])
     return time, place
+
+
+def to_themselves(claims: Claims) -> NDArray[np.bool_]:
+    """Which claims are of packets that may be probes, and go to the very port that they come from.
+
+    As in a LAND attack: nothing tells an answer from another try, and none answers itself.
+    """
+    asks = (claims.reason == _BY_A_SYN) | (claims.reason == _BY_A_DATAGRAM)
+    found: NDArray[np.bool_] = asks & (claims.target == claims.prober)
+    found &= claims.target_port == claims.prober_port
+    return found
 
 
 def copies(probes: Probes) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.core.headers import IPV6_BYTES
 from scanner.core.linkfields import (
     ARP,
     CISCO_HDLC,
@@ -140,11 +141,14 @@ def _labelled(buffer: NDArray[np.uint8], at: Places, ends: Places) -> Found:
     """RFC 4385, 3, and RFC 4448, 4.6: IP, or an Ethernet frame, mostly behind a control word.
 
     Only the two labels' ends know what is there. Of Ethernet this is sure only if the control word is as it
-    must be, and what would be the frame holds together.
+    must be, and what would be the frame holds together. Hardware addresses may begin as IP does (RFC 4928,
+    2): what would be IP, but longer than what is there, may be a frame as well.
     """
     layer = versions(buffer, at, ends)
+    length = np.where(layer == IPV4, number(buffer, at + 2, ends), number(buffer, at + 4, ends) + IPV6_BYTES)
+    unsure = (layer == NEITHER) | (length > ends - at)
     controlled = (number(buffer, at, ends) == 0) & _holds_together(buffer, at + 4, ends)
-    bare = ~controlled & (layer == NEITHER) & _holds_together(buffer, at, ends)
+    bare = ~controlled & unsure & _holds_together(buffer, at, ends)
     layer = np.where(controlled | bare, FRAME, layer).astype(np.int32)
     return at + np.where(controlled, 4, 0), layer
 

@@ -24,6 +24,7 @@ from scanner.core.flowtable import (
     join,
     mix,
     target_keys,
+    to_themselves,
 )
 from scanner.core.forgeries import Forgeries
 from scanner.core.ledger import Ledger, Replies
@@ -106,6 +107,7 @@ def bearing(question: Question, rules: Rules, decoded: Decoded) -> tuple[Probes,
         probes = probes.where(question.key.ours(probes))
         claims = claims.where(~echoes(claims))
     else:
+        claims = claims.where(~to_themselves(claims))
         told = rules.asides(decoded)
         told = told.where(question.ports[told.target_port])
         claims = Claims.concatenate([claims, _first_and_last(told)])

@@ -345,6 +345,11 @@ def test_of_packets_without_times_no_time_is_told(ghostport, untimed):
     assert "  before: closed (reset) from 10.0.0.1\n" in text
 
 
+@pytest.mark.parametrize("bound", [("--from", "2001-01-01"), ("--to", "2030-01-01")])
+def test_packets_without_times_are_of_no_time_that_is_asked_about(ghostport, untimed, bound):
+    assert ghostport("read", untimed, *bound, "--format", "jsonl", "-q").out == ""
+
+
 def test_nor_when_anybody_talked(ghostport, untimed):
     ran = ghostport("read", untimed, "--conversations", "--format", "jsonl", "-q")
     talks = [json.loads(line) for line in ran.out.splitlines()]

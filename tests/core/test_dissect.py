@@ -148,6 +148,12 @@ def test_a_segment_is_read_where_its_flags_are_the_last_that_was_captured() -> N
     assert dissected(frame[:67]).unread == {"cut off in the transport header": 1}
 
 
+@pytest.mark.parametrize(("length", "size"), [(None, 5), (65535, 5), (14, 5), (13, 5), (12, 4), (8, 0)])
+def test_a_datagram_has_no_more_bytes_than_its_packet(length: int | None, size: int) -> None:
+    for wrap in (four, six):
+        assert only(wrap(UDP(sport=401, dport=51000, len=length) / b"hello"))["size"] == size
+
+
 def test_a_segment_without_a_whole_header_is_none() -> None:
     for size in (14, 19):
         frame = bytes(four(Raw(bytes(SYN)[:size]), proto=6))

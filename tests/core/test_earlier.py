@@ -43,7 +43,7 @@ def test_against_a_plain_search(
         begin = of[flow][0] if of[flow] else flow * len(asked)
         rows.append((flow, 2 * (before[-1] if before else begin - 1) + 1, number))
         found = -1
-        for at in before if len({asked[other][1] for other in of[flow]}) > 1 else []:
+        for at in before if len({asked[other][1:] for other in of[flow]}) > 1 else []:
             counted = {*range(asked[at][2] + 1)}
             names = {Check.SEQUENCE: {0}, Check.ACKNOWLEDGED: counted, Check.RESET: counted | {LAST}}
             if (number - asked[at][1]) % (LAST + 1) in names.get(way, set()):

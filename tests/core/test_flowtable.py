@@ -14,7 +14,7 @@ from scapy.packet import Packet, Raw
 
 from scanner.core.addresses import parse_address
 from scanner.core.decode import decode_untrusted
-from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, join
+from scanner.core.flowtable import Joined, Probes, candidate_probes, copies, join, to_themselves
 from scanner.core.packets import MIRRORED, Decoded
 from scanner.core.rules import Check, Claims, Rules
 
@@ -167,10 +167,21 @@ def test_each_flow_has_its_own_prober() -> None:
     assert sorted(probes.times.tolist()) == [10, 30, 40]
 
 
-def test_a_datagram_to_oneself() -> None:
-    probes, _, answered = read([(10, datagram(sport=401, src=TARGET))])
-    assert len(probes) == 1
-    assert len(answered.row) == 1, "from a port to the same port: it is its own answer"
+def test_what_goes_to_the_port_that_it_comes_from_answers_nothing() -> None:
+    own = IP(src=TARGET, dst=TARGET)
+    packets: list[Packet] = [
+        datagram(sport=401, src=TARGET),
+        syn(sport=401, src=TARGET),
+        own / TCP(sport=401, dport=401, flags="SA", ack=101),
+        own / TCP(sport=401, dport=402, flags="S"),
+        syn(sport=401),
+        datagram(),
+    ]
+    found = decoded(list(enumerate(packets)))
+    assert len(candidate_probes(found, ports_asked(401))) == 4
+    claims = Rules().claims(found)
+    frames = claims.frame[to_themselves(claims)]
+    assert sorted(frames.tolist()) == [0, 1]
 
 
 # --- what belongs to what -----------------------------------------------------------------------
@@ -249,6 +260,12 @@ def test_of_several_earlier_probes_with_one_number_it_is_the_last() -> None:
     ]
 
 
+def test_data_of_the_first_syn_may_be_acknowledged_after_one_without() -> None:
+    """Of TCP Fast Open (RFC 7413): what is sent again has none."""
+    packets = [(10, with_data(syn(seq=100), 10)), (20, syn(seq=100)), (30, syn_ack(ack=111))]
+    assert pairs([*packets, (40, syn_ack(ack=101))]) == [(2, 10, True), (3, 20, True)]
+
+
 @pytest.mark.parametrize(
     ("ack", "flags", "time"),
     [
@@ -317,6 +334,16 @@ def with_data(packet: Packet, count: int) -> Packet:
 def test_data_in_a_syn_may_be_acknowledged_as_far_as_it_goes(ack: int, genuine: bool) -> None:
     """RFC 7413, 4.2.2: the SYN alone, or data as well."""
     assert pairs([(10, with_data(syn(seq=100), 10)), (20, syn_ack(ack=ack))]) == [(1, 10, genuine)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "ack", "genuine"), [("SF", 102, True), ("SFPU", 102, True), ("S", 102, False)]
+)
+def test_a_fin_counts_as_a_byte(flags: str, ack: int, genuine: bool) -> None:
+    """RFC 9293, 3.4: as nmap asks with --scanflags SYNFIN, and is refused."""
+    probe = IP(src=PROBER, dst=TARGET) / TCP(sport=51000, dport=401, flags=flags, seq=100)
+    assert pairs([(10, probe), (20, syn_ack(ack=ack, flags="RA"))]) == [(1, 10, genuine)]
+    assert pairs([(10, probe), (20, syn_ack(ack=101))]) == [(1, 10, True)]
 
 
 def test_an_error_quotes_the_syns_own_number_whatever_data_it_had() -> None:

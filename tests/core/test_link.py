@@ -341,6 +341,17 @@ def test_finds_the_network_layer(name: str) -> None:
     assert read(frame, link_type) == (len(frame) - len(datagram), ethertype)
 
 
+@pytest.mark.parametrize("vendor", ["4cecef", "60a44c", "45b05e"])
+@pytest.mark.parametrize("data", [b"\x08\0" + V4, b"\x81\0\0\7\x08\0" + V4])
+def test_a_frame_behind_labels_whose_address_begins_as_ip_does(vendor: str, data: bytes) -> None:
+    """RFC 4928, 2, warns of that; tshark takes it for IP."""
+    labels = bytes(typed(0x8847) / last)
+    frame = labels + bytes.fromhex(vendor) + b"\xfe\1\2" + INNER[6:] + data
+    assert read(frame, ETHERNET) == (len(frame) - len(V4), link.IPV4)
+    for packet, ethertype in ((V4, link.IPV4), (V6, link.IPV6)):
+        assert read(labels + packet[:39], ETHERNET) == (len(labels), ethertype), "cut, and IP for all that"
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_anything_else_is_none(name: str) -> None:
     link_type, frame = OTHERS[name]

@@ -217,6 +217,16 @@ def test_whoever_asks_again_with_another_number_may_be_answered_what_it_asked_fi
     assert (row.rank, row.tries, row.rtt, judgement.forged) == (Rank.OPEN, 2, 1190 * MS, 0)
 
 
+def test_a_land_attack_opens_nothing() -> None:
+    """A SYN from the address and port that it goes to, perhaps again and again (CERT CA-1997-28)."""
+    packets: list[Timed] = [(place * 100 * MS, syn(401, src=TARGET)) for place in range(3)]
+    for count in (1, 3):
+        row = only(packets[:count], heard=False)
+        assert (row["rank"], row["tries"]) == (Rank.UNANSWERED, count)
+    accepted = IP(src=TARGET, dst=TARGET) / TCP(sport=401, dport=401, flags="SA", ack=101)
+    assert only([*packets, (400 * MS, accepted)])["rank"] == Rank.OPEN
+
+
 def test_mirrored_frames_are_one_try() -> None:
     packets = [(10, syn()), (11, syn()), (30, reply()), (31, reply())]
     assert only(packets)["tries"] == 1
@@ -279,6 +289,13 @@ def packets_of(draw) -> Timed:
     return draw(moments), packet
 
 
+def opens(packet: Packet) -> bool:
+    """Whether it may be a probe."""
+    if ICMP in packet:
+        return False
+    return bool(packet.proto == 17 or packet[TCP].flags == "S")
+
+
 def plainly(packets: list[Timed], asked: set[int]) -> list[Found]:
     """The rules, one packet at a time, in plain words."""
     ordered = [(time, place, packet) for place, (time, packet) in enumerate(packets)]
@@ -287,11 +304,6 @@ def plainly(packets: list[Timed], asked: set[int]) -> list[Found]:
     def ends(packet):
         layer = packet[TCP] if TCP in packet else packet[UDP]
         return (packet.src, layer.sport), (packet.dst, layer.dport)
-
-    def opens(packet):
-        if ICMP in packet:
-            return False
-        return packet.proto == 17 or packet[TCP].flags == "S"
 
     def asks(packet):
         return opens(packet) and ends(packet)[1][1] in asked
@@ -315,7 +327,7 @@ def plainly(packets: list[Timed], asked: set[int]) -> list[Found]:
     decided: dict[tuple[int, int, int], Found] = {}
     for time, _, packet in ordered:
         claim = claimed(packet, ends)
-        if claim is None:
+        if claim is None or (opens(packet) and len({*ends(packet)}) == 1):
             continue
         protocol, here, there, rank, reason, check = claim
         earlier = probes.get((protocol, here, there), [])

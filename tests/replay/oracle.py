@@ -86,10 +86,14 @@ def _flows(frames: Iterable[Frame]) -> Iterable[list[Frame]]:
     """Frames that may be probes, by the flow they are in, both directions together."""
     flows: dict[object, list[Frame]] = defaultdict(list)
     for frame in frames:
-        if frame.icmp is None and (frame.protocol is Protocol.UDP or _is_opening(frame)):
+        if frame.icmp is None and _asks(frame):
             ends = frozenset({(frame.source, frame.source_port), (frame.destination, frame.destination_port)})
             flows[frame.protocol, ends, frame.tunnel].append(frame)
     return flows.values()
+
+
+def _asks(frame: Frame) -> bool:
+    return frame.protocol is Protocol.UDP or _is_opening(frame)
 
 
 def _is_opening(frame: Frame) -> bool:
@@ -168,6 +172,9 @@ def _told(reply: _Reply) -> Record:
 
 def _reply(frame: Frame, probes: Sequence[Frame]) -> _Reply | None:
     """What a frame says, if it answers one of these probes: the last of its flow before it that it names."""
+    if frame.icmp is None and _one_way(frame)[:2] == _one_way(frame)[2:] and _asks(frame):
+        # To the very port it comes from, as in a LAND attack: another try, and no answer.
+        return None
     way = _quoted_way(frame) if frame.icmp else (*_one_way(frame)[2:], *_one_way(frame)[:2])
     for probe in sorted(probes, key=lambda probe: (probe.time, probe.number), reverse=True):
         if (probe.time, probe.number) >= (frame.time, frame.number) or probe.tunnel != frame.tunnel:
@@ -186,7 +193,7 @@ def _said(frame: Frame, probe: Frame) -> tuple[str, str] | None:
     if frame.protocol is Protocol.UDP:
         return "open", "udp-response"
     ahead = (frame.acknowledgement - probe.sequence - 1) % (1 << 32)
-    acknowledged = ahead <= probe.size
+    acknowledged = ahead <= probe.size + (probe.flags & _FIN != 0)
     flags = frame.flags & (_SYN | _RST | _ACK)
     if flags & (_RST | _ACK) == _RST | _ACK:
         return ("closed", "reset") if acknowledged or ahead == (1 << 32) - 1 else None

@@ -75,6 +75,7 @@ class _Flow:
         self._source_port = random_.choice((401, 402, 5000, *(random_.randrange(40_000, 60_000),) * 6))
         self._port = random_.choice((401, 401, 401, 402, 53))
         self._sequence = random_.choice((0, 0xFFFFFFFF, random_.randrange(1 << 32)))
+        self._earlier = self._sequence
         self._identification = random_.randrange(1 << 16)
         self._time = START + random_.randrange(20 * SECOND)
         self._wrap = random_.choice(_WRAPS)
@@ -93,12 +94,17 @@ class _Flow:
             if chance.random() < 0.8:
                 for _ in range(chance.choice((1, 1, 1, 2, 3))):
                     self._answer()
+            if chance.random() < 0.1:
+                # Late, of what was asked before.
+                self._sequence, self._earlier = self._earlier, self._sequence
+                self._answer()
+                self._sequence, self._earlier = self._earlier, self._sequence
             if chance.random() < 0.3:
                 self._go_on()
             if chance.random() < 0.2:
-                # The same ends again, much later.
-                self._sequence = chance.randrange(1 << 32)
-                self._wait(chance.choice((1, 300)) * SECOND)
+                # The same ends again, and mostly much later.
+                self._earlier, self._sequence = self._sequence, chance.randrange(1 << 32)
+                self._wait(chance.choice((0, 1, 300)) * SECOND)
         return self._frames
 
     def _wait(self, most: int) -> None:
@@ -147,7 +153,8 @@ class _Flow:
         from scapy.packet import Raw
 
         data = self._random.choice((b"",) * 5 + (b"d",))
-        layer = self._tcp(sport=self._source_port, dport=self._port, flags="S", seq=self._sequence)
+        flags = self._random.choice(("S",) * 9 + ("SF",))
+        layer = self._tcp(sport=self._source_port, dport=self._port, flags=flags, seq=self._sequence)
         return ip / layer / Raw(data) if data else ip / layer
 
     def _segment(self, flags: str, ahead: int) -> Packet:

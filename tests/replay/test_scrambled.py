@@ -39,7 +39,7 @@ def test_the_oracle_says_the_same(seed: int, tmp_path: Path) -> None:
 def test_what_is_made_up_is_of_every_kind(tmp_path: Path) -> None:
     """Else the other test says nothing."""
     path = tmp_path / "scrambled.pcap"
-    path.write_bytes(capture(0, 200))
+    path.write_bytes(capture(2, 200))
     records = list(verdicts(read_frames(path), PORTS).values())
     found = {(record["proto"], record["state"], record["reason"]) for record in records}
     assert {state for _, state, _ in found} == {"open", "closed", "filtered", "open|filtered"}
