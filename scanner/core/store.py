@@ -128,7 +128,8 @@ class OutcomeStore(OutcomeSource):
 
     def _in_pieces(self, rows: Runs[_Row], steps: Runs[_Step], *, by_prober: bool) -> Iterator[Outcomes]:
         samples = np.sort(rows.samples())
-        for first, last in cuts(samples, self._most, 0):
+        # Half of what is held at most stays near at hand, in a processor's cache.
+        for first, last in cuts(samples, self._most // 2, 0):
             begin = first
             if not by_prober and heavy(samples, first, self._most):
                 yield from self._in_pieces(_by_prober(rows, first), _by_prober(steps, first), by_prober=True)
