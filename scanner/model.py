@@ -176,3 +176,7 @@ class WireError(GhostportError):
 
 class CaptureError(GhostportError):
     """A capture, or the plan beside it, cannot be read."""
+
+
+class RoomError(CaptureError):
+    """A capture has more of something than can be held."""

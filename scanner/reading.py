@@ -10,10 +10,11 @@ from __future__ import annotations
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from os import PathLike
-from typing import TYPE_CHECKING
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ from scanner.core.packets import NO_TIME, Decoded
 from scanner.core.ports import ports_of
 from scanner.core.recorded import CookieKey, Numbers, Question, RecordedTraffic
 from scanner.core.selection import Selection
-from scanner.model import CaptureError, GhostportError, Reason
+from scanner.model import CaptureError, GhostportError, Reason, RoomError
 from scanner.result import OnlyDecided, Result
 
 if TYPE_CHECKING:
@@ -198,7 +199,16 @@ class _Reader:
     def read(self, path: str | PathLike[str], warn: Callable[[str], None] | None) -> None:
         """Take in one capture. Raises CaptureError; what was taken in before stays."""
         plan = None if path == "-" else read_plan(path)
-        self.take(open_apart(path, warn=warn, interfaces=_told_apart(plan)), plan)
+        before = self.frames
+        frames = open_apart(path, warn=warn, interfaces=_told_apart(plan))
+        try:
+            # Whoever keeps an error keeps what it came from; neither file nor process is to stay for that.
+            with closing(cast("Generator[Frames, None, None]", frames)):
+                self.take(frames, plan)
+        except RoomError as error:
+            name = "standard input" if path == "-" else fspath(path)
+            first = self.frames - before + 1
+            raise CaptureError(f"{name}: left out all from frame {first} on: {error}") from None
 
     def take(self, frames: Iterable[Frames], plan: Plan | None = None) -> None:
         """Take in frames, the evidence of a sweep where there is its plan."""

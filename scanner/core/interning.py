@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from scanner.model import CaptureError
+from scanner.model import RoomError
 
 Key = TypeVar("Key", bound=np.generic)
 Run = tuple[NDArray[Key], NDArray[np.uint32]]
@@ -20,7 +20,7 @@ Run = tuple[NDArray[Key], NDArray[np.uint32]]
 class Interning(Generic[Key]):
     """Numbers from 0 on.
 
-    Whatever gives numbers raises CaptureError where there are too many.
+    Whatever gives numbers raises RoomError where there are too many.
     """
 
     def __init__(self, dtype: DTypeLike, most: int, refusal: str) -> None:
@@ -65,7 +65,7 @@ class Interning(Generic[Key]):
     def _remember(self, keys: NDArray[Key], numbers: NDArray[np.uint32]) -> None:
         count = self._count + len(keys)
         if count > self._most:
-            raise CaptureError(self._refusal)
+            raise RoomError(self._refusal)
         if count > len(self._keys):
             room = np.empty(max(count, len(self._keys) * 3 // 2), dtype=self._keys.dtype)
             room[: self._count] = self._keys[: self._count]

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
-from scanner.core import conversations
+from scanner import reading
+from scanner.core import book, conversations
 
 
 @pytest.fixture
@@ -156,6 +158,23 @@ def test_damage_leaves_what_came_before(ghostport, strange):
     assert ran.code == 2
     assert 0 < len(records(ran)) < whole
     assert f"the record at byte {at} claims" in ran.err
+
+
+def test_more_addresses_than_can_be_held_leave_what_came_before(ghostport, tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(reading, "_AT_ONCE", 1)
+    probes = [
+        Ether() / IPv6(src="fd00::1", dst=f"fd00::{target}") / TCP(dport=401, sport=5000, flags="S")
+        for target in (2, 3, 4, 5)
+    ]
+    path = tmp_path / "many.pcap"
+    wrpcap(str(path), probes)
+    ran = ghostport("read", path, "--format", "jsonl", "-q")
+    assert (ran.code, [record["ip"] for record in records(ran)]) == (2, ["fd00::2", "fd00::3"])
+    assert ran.err == (
+        f"ghostport: {path}: left out all from frame 3 on: there are more than 3 IPv6 addresses; "
+        "ask about fewer ports, or a shorter time\n"
+    )
 
 
 def test_each_sweep_is_judged_by_its_own_plan(ghostport, capture, tmp_path):
