@@ -132,9 +132,12 @@ def test_a_plan_with_sources_without_number_is_refused(capture, source):
 
 
 def test_with_another_key_nothing_in_it_is_ours(capture):
+    """Of UDP probes only the port could tell, and one in thousands is as the other key would have it."""
     change_plan(capture, key="00" * 16)
 
-    assert {v.reason for v in read_capture(capture)} == {Reason.NO_ARP_RESPONSE}
+    verdicts = [v for v in read_capture(capture) if v.proto is Protocol.TCP]
+    assert verdicts
+    assert {v.reason for v in verdicts} == {Reason.NO_ARP_RESPONSE}
 
 
 def test_from_another_source_nothing_in_it_is_ours(capture):

@@ -1,6 +1,7 @@
 """To which addresses there was any packet, of a capture of any size.
 
-A table of one byte for each of many addresses that share it: now and then it says yes where the answer is no.
+A table of bits that addresses share: now and then it says yes where the answer is no. When a million
+have been sent something, it says so of 3 % of all others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from scanner.core import ip
 from scanner.core.book import AddressBook
 from scanner.core.ipv6 import high_in_zone
 
-_BITS = 22
+_BITS = 25
 _SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
@@ -20,18 +21,23 @@ class Heard:
     """Addresses to which there was a packet."""
 
     def __init__(self) -> None:
-        self._table: NDArray[np.bool_] = np.zeros(1 << _BITS, dtype=np.bool_)
+        self._table: NDArray[np.uint8] = np.zeros(1 << (_BITS - 3), dtype=np.uint8)
 
     def add(self, words: NDArray[np.uint64]) -> None:
         """Note packets to some addresses, as `scanner.core.ip` has them in words."""
-        self._table[_slots(words)] = True
+        byte, bit = _places(words)
+        np.bitwise_or.at(self._table, byte, bit)
 
     def of(self, numbers: NDArray[np.uint32], book: AddressBook) -> NDArray[np.bool_]:
         """Whether there was a packet to these, `(N,)` bool."""
         is_ipv6, high, low = book.halves(numbers)
-        return self._table[_slots(np.where(is_ipv6, ip.ipv6_word(high_in_zone(high, 0), low), low))]
+        byte, bit = _places(np.where(is_ipv6, ip.ipv6_word(high_in_zone(high, 0), low), low))
+        heard: NDArray[np.bool_] = self._table[byte] & bit != 0
+        return heard
 
 
-def _slots(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    slots: NDArray[np.uint64] = words * _SPREAD >> np.uint64(64 - _BITS)
-    return slots
+def _places(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """The byte of each, and the bit in it."""
+    place = words * _SPREAD >> np.uint64(64 - _BITS)
+    bit: NDArray[np.uint8] = np.left_shift(np.uint8(1), (place & np.uint64(7)).astype(np.uint8))
+    return place >> np.uint64(3), bit
