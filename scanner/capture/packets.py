@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.capture.interfaces import Clock
+from scanner.capture.late import LateFrames
 from scanner.contracts import Frames, Rows
 
 
-class Packets(Frames):
+class Packets(LateFrames):
     """Frames of some of the packets that a clock has."""
 
     __slots__ = ("_clock", "_original", "_rows")
@@ -30,18 +31,16 @@ class Packets(Frames):
         interface: str | None,
     ) -> None:
         """`original`: bytes on the wire, as the file has it. `rows`: which of the clock's. Rest: `Frames`."""
-        values = {
-            "buffer": buffer,
-            "starts": starts,
-            "lengths": lengths,
-            "link_type": link_type,
-            "interface": interface,
-            "_original": original,
-            "_clock": clock,
-            "_rows": rows,
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        super().__init__(
+            buffer=buffer,
+            starts=starts,
+            lengths=lengths,
+            link_type=link_type,
+            interface=interface,
+            _original=original,
+            _clock=clock,
+            _rows=rows,
+        )
 
     @property
     def times(self) -> NDArray[np.int64]:

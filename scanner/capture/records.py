@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.capture.late import LateFrames
 from scanner.capture.words import columns
 from scanner.contracts import Frames, Rows
 
@@ -16,7 +17,7 @@ HEADER_LENGTH = 16
 _SECOND = 1_000_000_000
 
 
-class Records(Frames):
+class Records(LateFrames):
     """Frames, each with its record's header in front of it in the buffer."""
 
     __slots__ = ("order", "unit")
@@ -34,17 +35,15 @@ class Records(Frames):
         unit: int,
     ) -> None:
         """`order`: `<` or `>`, of the headers. `unit`: ns of a fraction. The others as in `Frames`."""
-        values = {
-            "buffer": buffer,
-            "starts": starts,
-            "lengths": lengths,
-            "link_type": link_type,
-            "interface": None,
-            "order": order,
-            "unit": unit,
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        super().__init__(
+            buffer=buffer,
+            starts=starts,
+            lengths=lengths,
+            link_type=link_type,
+            interface=None,
+            order=order,
+            unit=unit,
+        )
 
     @property
     def times(self) -> NDArray[np.int64]:
