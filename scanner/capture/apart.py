@@ -2,7 +2,7 @@
 
 It is a fork of this one, so that it starts at once. Frames lie in memory that both see. It sends a message
 for each lot of them, for a warning, for what makes the capture unreadable, and at its end; it gets a byte for
-each lot that is done with.
+each lot that is done with. That goes through pipes: nothing here can send to a network.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import stat
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import IO, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from scanner.capture import open_capture
 from scanner.capture.aside import settle
 from scanner.capture.memory import Allocate
+from scanner.capture.messages import heard, pipe, say
 from scanner.capture.shared import ROOMS, ROWS, TRAYS, Shared
 from scanner.contracts import Frames
 from scanner.model import CaptureError
@@ -35,7 +35,6 @@ Read: TypeAlias = Callable[[Allocate | None, Warn | None], Iterator[Frames]]
 
 _FRAMES, _WARNING, _FAULT, _BROKEN, _END = b"FWXBE"
 _MOST_TEXT = 1 << 14
-_LONGEST = 1 << 16
 
 _WORTHWHILE = 64 << 20
 """Bytes of a file for which another process pays."""
@@ -89,17 +88,21 @@ def apart(read: Read, warn: Warn | None) -> Iterator[Frames]:
     with contextlib.ExitStack() as stack:
         try:
             shared = Shared()
-            ours, theirs = map(stack.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            messages, their_messages = pipe(stack, buffered=True)
+            their_done, done = pipe(stack, buffered=False)
             process = _fork()
         except OSError:
             yield from read(None, warn)
             return
         if not process:
-            ours.close()
-            _serve(read, shared, theirs, warns=warn is not None)
+            # Whose ends stay open here is not missed when it is gone.
+            messages.close()
+            done.close()
+            _serve(read, _Sender(shared, their_messages, their_done), warns=warn is not None)
         stack.callback(_end, process)
-        theirs.close()
-        yield from _received(shared, ours, warn)
+        their_messages.close()
+        their_done.close()
+        yield from _received(shared, messages, done, warn)
 
 
 def _fork() -> int:
@@ -117,16 +120,16 @@ def _end(process: int) -> None:
         os.waitpid(process, 0)
 
 
-def _received(shared: Shared, process: socket.socket, warn: Warn | None) -> Iterator[Frames]:
+def _received(shared: Shared, messages: IO[bytes], done: IO[bytes], warn: Warn | None) -> Iterator[Frames]:
     """What the other process sends, until its end."""
     lot = 0
-    while message := _message(process):
-        kind, content = message[0], message[1:]
+    while (message := heard(messages)) is not None:
+        kind, content = message
         if kind == _FRAMES:
             yield shared.take(lot, content)
             lot += 1
             with contextlib.suppress(OSError):
-                process.send(b"\0")
+                done.write(b"\0")
         elif kind == _WARNING and warn is not None:
             warn(_text(content))
         elif kind == _FAULT:
@@ -138,21 +141,13 @@ def _received(shared: Shared, process: socket.socket, warn: Warn | None) -> Iter
     raise CaptureError("the process that reads the capture has ended; has something killed it?")
 
 
-def _message(process: socket.socket) -> bytes:
-    """The next one; none where the process has ended."""
-    try:
-        return process.recv(_LONGEST)
-    except ConnectionResetError:
-        return b""
-
-
-def _serve(read: Read, shared: Shared, other: socket.socket, *, warns: bool) -> NoReturn:
+def _serve(read: Read, sender: _Sender, *, warns: bool) -> NoReturn:
     """Be the other process."""
     try:
         # Ctrl-C is meant for the one that was started, which ends this one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _Sender(shared, other).send_all(read, warns=warns)
+        sender.send_all(read, warns=warns)
     finally:
         os._exit(0)
 
@@ -160,30 +155,27 @@ def _serve(read: Read, shared: Shared, other: socket.socket, *, warns: bool) -> 
 class _Sender:
     """Sends frames, as far ahead of who gets them as there is room."""
 
-    def __init__(self, shared: Shared, other: socket.socket) -> None:
+    def __init__(self, shared: Shared, messages: IO[bytes], done: IO[bytes]) -> None:
+        """`done` gives a byte for each lot of frames that is done with."""
         self._shared = shared
-        self._other = other
+        self._messages = messages
+        self._news = done
         self._room = self._sent = self._done = 0
         # Of each room, how many lots have been sent with the last of its frames.
         self._last = [0] * ROOMS
 
     def send_all(self, read: Read, *, warns: bool) -> None:
-        """Read, and say how it ended."""
+        """Read, and say how it ended. Raises OSError where nobody wants to know any more."""
         try:
             for frames in read(self._allocate, self._warn if warns else None):
                 for begin in range(0, len(frames), ROWS):
                     self._send(frames.part(begin, begin + ROWS))
-            self._say(_END, b"")
         except CaptureError as error:
-            self._say(_FAULT, _bytes(str(error)))
+            say(self._messages, _FAULT, _bytes(str(error)))
         except Exception:
-            # To be told by the other process, if it is still there.
-            with contextlib.suppress(OSError):
-                self._say(_BROKEN, _bytes(traceback.format_exc()))
-        # What was sent is lost where this end is closed first.
-        with contextlib.suppress(OSError):
-            while self._other.recv(1):
-                pass
+            say(self._messages, _BROKEN, _bytes(traceback.format_exc()))
+        else:
+            say(self._messages, _END)
 
     def _allocate(self, count: int) -> NDArray[np.uint8]:
         self._room += 1
@@ -195,25 +187,22 @@ class _Sender:
         label = self._shared.put(self._sent, frames)
         self._sent += 1
         self._last[self._shared.room_of(frames)] = self._sent
-        self._say(_FRAMES, label)
+        say(self._messages, _FRAMES, label)
 
     def _wait(self, lots: int) -> None:
         """Until so many are done with."""
         while self._done < lots:
-            if not self._other.recv(1):
+            if not self._news.read(1):
                 raise ConnectionError
             self._done += 1
 
     def _warn(self, line: str) -> None:
-        self._say(_WARNING, _bytes(line))
-
-    def _say(self, kind: int, content: bytes) -> None:
-        self._other.send(bytes([kind]) + content)
+        say(self._messages, _WARNING, _bytes(line))
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")[-_MOST_TEXT:]
+    return text[-_MOST_TEXT:].encode(errors="surrogatepass")
 
 
 def _text(content: bytes) -> str:
-    return content.decode(errors="replace")
+    return content.decode(errors="surrogatepass")

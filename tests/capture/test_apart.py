@@ -158,6 +158,14 @@ def gone(process: int) -> bool:
     return False
 
 
+def test_names_that_are_no_text_come_through(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9 \xf0\x9f\x8d\xb5" * 10)
+    path.write_bytes(pcap()[:-1])
+    said: list[str] = []
+    assert sum(map(len, apart(reading(path, 4096), said.append))) == COUNT - 1
+    assert said[0].startswith(f"{path}: cut off")
+
+
 def test_a_process_that_is_killed_is_missed(tmp_path):
     path = tmp_path / "it"
     path.write_bytes(pcap())
