@@ -26,7 +26,9 @@ class Heard:
     def add(self, words: NDArray[np.uint64]) -> None:
         """Note packets to some addresses, as `scanner.core.ip` has them in words."""
         byte, bit = _places(words)
-        np.bitwise_or.at(self._table, byte, bit)
+        # Most are known already; to look is cheaper than to write.
+        new = np.flatnonzero(self._table[byte] & bit == 0)
+        np.bitwise_or.at(self._table, byte[new], bit[new])
 
     def of(self, numbers: NDArray[np.uint32], book: AddressBook) -> NDArray[np.bool_]:
         """Whether there was a packet to these, `(N,)` bool."""
@@ -36,8 +38,8 @@ class Heard:
         return heard
 
 
-def _places(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+def _places(words: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """The byte of each, and the bit in it."""
     place = words * _SPREAD >> np.uint64(64 - _BITS)
-    bit: NDArray[np.uint8] = np.left_shift(np.uint8(1), (place & np.uint64(7)).astype(np.uint8))
-    return place >> np.uint64(3), bit
+    bit: NDArray[np.uint8] = np.left_shift(np.uint8(1), place.astype(np.uint8) & np.uint8(7))
+    return (place >> np.uint64(3)).view(np.int64), bit
