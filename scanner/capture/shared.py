@@ -16,8 +16,10 @@ from scanner.capture.pcap import CHUNK, MAX_RECORD
 from scanner.capture.records import Records
 from scanner.contracts import Frames
 
-ROOMS: Final = 4
-"""One that is filled, and others of which frames are waited for, or looked at."""
+ROOMS: Final = 3
+"""What is read is put together from two rooms in a third one at most; and while one is filled, frames of
+another one are looked at.
+"""
 
 TRAYS: Final = 6
 
