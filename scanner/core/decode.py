@@ -249,11 +249,13 @@ class Decoder:
             rows = rows[wanted]
         at = packets.transport[rows]
         header = columns(gather(self.buffer, at, headers.TCP_BYTES), headers.TCP)
-        sound = header["data_offset"] >> 4 >= headers.TCP_BYTES // 4
+        begin = (header["data_offset"] >> 4).astype(np.int64) * 4
+        # Past its packet's end, where that is told, nobody looks for the data: hosts drop such segments.
+        room = np.where(packets.header["length"][rows] > 0, packets.size[rows], headers.MOST_TCP_BYTES)
+        sound = (begin >= headers.TCP_BYTES) & (begin <= room)
         if not sound.all():
             self.count("malformed TCP header", ~sound)
-            rows, at, header = rows[sound], at[sound], header[sound]
-        begin = (header["data_offset"] >> 4).astype(np.int64) * 4
+            rows, at, header, begin = rows[sound], at[sound], header[sound], begin[sound]
         some = chosen(rows, len(packets.at))
         self._tcp.append(
             Segments(

@@ -6,7 +6,7 @@ import numpy as np
 
 IPV4_BYTES = 20
 IPV6_BYTES = 40
-TCP_BYTES = 20
+TCP_BYTES, MOST_TCP_BYTES = 20, 60
 TCP_FLAGS_BYTES = 14
 """Of a TCP header, what must have been captured: all that is read of it."""
 UDP_BYTES = 8

@@ -436,6 +436,8 @@ def test_a_frame_in_two_records_is_not_put_together(name: str) -> None:
         (bytes(ether(reply(SYN_ACK, len=39))), "cut off in the transport header"),
         (bytes(ether(reply(ANSWER, len=27))), "cut off in the transport header"),
         (bytes(ether(reply(TCP(dataofs=4)))), "malformed TCP header"),
+        (bytes(ether(reply(TCP(dataofs=6)))), "malformed TCP header"),
+        (bytes(ether(reply(TCP(dataofs=15) / bytes(39)))), "malformed TCP header"),
         (bytes(ether(reply(UDP(len=7)))), "malformed UDP header"),
         (bytes(ether(reply(SYN_ACK, proto=50))), "other IP protocol"),
         (bytes(ether(REPLY))[:41], "malformed ARP"),
@@ -451,6 +453,15 @@ def test_a_length_beyond_what_was_captured_is_no_lie() -> None:
     """A capture may keep less of a frame than there was."""
     frame = bytes(ether(reply(SYN_ACK / (b"x" * 1000))))
     assert rows_of(decoded([frame[:54]]).tcp) == [TCP_ROW]
+
+
+def test_a_tcp_header_may_reach_past_what_was_captured_but_not_past_its_packet() -> None:
+    """Of a segment yet to be cut up by the card the length is not told, and nothing is held against it."""
+    options = TCP(sport=401, dport=51000, seq=7, ack=0xDEADBEF0, flags="SA", options=[("NOP", None)] * 12)
+    for length in (None, 0):
+        frame = bytes(ether(reply(options / (b"x" * 50), len=length)))
+        assert len(decoded([frame[:54]]).tcp.flags) == 1
+    assert not len(decoded([bytes(ether(reply(options / (b"x" * 50), len=51)))[:54]]).tcp.flags)
 
 
 @pytest.mark.parametrize("link_type", [0, 1, 101, 108, 113, 228, 276])
@@ -527,7 +538,9 @@ def read_slowly(frame: bytes) -> tuple[str, tuple[int, ...]] | None:
     ip = (number(at + 12, 4), number(at + 16, 4), number(at + 8, 1))
     ports = (number(body, 2), number(body + 2, 2))
     said = at + total - body
-    if protocol == 6 and said >= 20 and stop - body >= 14 and number(body + 12, 1) >> 4 >= 5:
+    data = (number(body + 12, 1) >> 4) * 4
+    most = said if number(at + 2, 2) else 60
+    if protocol == 6 and said >= 20 and stop - body >= 14 and 20 <= data <= most:
         return "tcp", (*ip, *ports, number(body + 4, 4), number(body + 8, 4), number(body + 13, 1))
     if protocol == 17 and stop - body >= 8 and number(body + 4, 2) >= 8:
         return "udp", (*ip, *ports)
