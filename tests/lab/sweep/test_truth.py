@@ -48,11 +48,12 @@ def test_what_answers_at_once_is_asked_once_and_the_silent_three_times(prober):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_with_loss_each_way_open_and_closed_are_never_called_anything_else(lab, prober, seed):
-    # 512 hosts without a firewall: all is open or closed. All six tries are lost for one in 20 000 targets
-    # (0.19 ** 6), so that one in 20 sweeps would miss one; but as the loss is noticed, it goes on asking.
+    # 512 hosts without a firewall: all is open or closed. All eight tries are lost for one in 600 000 targets
+    # (0.19 ** 8), so that one in 600 sweeps would miss one; six would do so in one of 20, and what is noticed
+    # of the loss then leaves one in 100.
     lab.set_loss(10)
     try:
-        evidence = prober.sweep_and_read("10.50.0.0/23", "--rate", "max", "--retries", 5, "--seed", seed)
+        evidence = prober.sweep_and_read("10.50.0.0/23", "--rate", "max", "--retries", 7, "--seed", seed)
     finally:
         lab.set_loss(0)
 
