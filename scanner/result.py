@@ -17,10 +17,9 @@ from scanner.core.addresses import format_addresses
 from scanner.core.ordering import counted, distinct
 from scanner.core.outcomes import ABSENT, HINTS, NOTES, PROTOCOLS, Outcomes, OutcomeSource, in_address_order
 from scanner.core.records import Names, verdicts
-from scanner.core.rules import Rank, reason_code, state_of
+from scanner.core.rules import Rank, state_of
 from scanner.model import REASONS, Kind, Protocol, Reason, Service, State, Verdict
 
-_NO_RESPONSE = reason_code(Reason.NO_RESPONSE)
 _PORTS = 1 << 16
 _MOST_MACS = 1 << 17
 
@@ -62,6 +61,15 @@ class Tally(Mapping[Kind, int]):
     def total(self) -> int:
         """All targets."""
         return sum(self.by_reason().values())
+
+    @property
+    def answered(self) -> int:
+        """Targets for which something came back."""
+        return sum(
+            count
+            for (_, state, reason), count in self.by_reason().items()
+            if state is not State.DOWN and reason is not Reason.NO_RESPONSE
+        )
 
     def by_reason(self) -> dict[tuple[Protocol, State, Reason], int]:
         """Targets by protocol, state and reason, of all ports."""
@@ -175,13 +183,14 @@ class Result:
 
     def more_answered_than(self, few: int) -> bool:
         """Whether for more targets than that something came back; where many did, this is known at once."""
-        answered = 0
-        for outcomes in in_address_order(self._sources):
-            silent = (outcomes.rank == Rank.DOWN) | (outcomes.reason == _NO_RESPONSE)
-            answered += len(outcomes) - int(np.count_nonzero(silent))
-            if answered > few:
-                return True
-        return False
+        if self._tally is None:
+            tally = Tally()
+            for outcomes in in_address_order(self._sources):
+                tally.count(outcomes)
+                if tally.answered > few:
+                    return True
+            self._tally = tally
+        return self._tally.answered > few
 
     def tally(self) -> Tally:
         """How many targets came to which state, for which reason: known once all were given, else counted."""
