@@ -265,11 +265,12 @@ class _Reader:
         since, until = self._selection.since, self._selection.until
         if since is None and until is None:
             return frames
-        wanted = frames.times != NO_TIME
+        times = frames.times
+        wanted = times != NO_TIME
         if since is not None:
-            wanted &= frames.times >= since
+            wanted &= times >= since
         if until is not None:
-            wanted &= frames.times <= until
+            wanted &= times <= until
         return frames.only(wanted)
 
     def pairs(self) -> Pairs:
