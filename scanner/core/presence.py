@@ -81,7 +81,7 @@ class Presence:
     def _between(self, first: int, last: int) -> Iterator[_Told]:
         """What is known of the addresses from one to another, both included, some at a time."""
         if self._samples is None:
-            self._samples = np.sort(self._told.samples())
+            self._samples = self._told.samples()
         ends = np.array([first, last], dtype=np.uint64)
         begin, end = np.searchsorted(self._samples, ends)
         for lower, upper in cuts(self._samples[begin:end], self._most, 0):

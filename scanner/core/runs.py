@@ -132,13 +132,13 @@ class Runs(Generic[T]):
         return Runs(self._empty, self._scratch, self._most)
 
     def samples(self) -> NDArray[np.uint64]:
-        """The key of about every _SAMPLED-th row, in no order."""
+        """The key of about every _SAMPLED-th row, ascending."""
         rest = self._rest()["key"][::_SAMPLED]
-        return np.concatenate([*_samples(self._runs), rest])
+        return np.sort(np.concatenate([*_samples(self._runs), rest]))
 
     def borders(self, step: int, low: int) -> NDArray[np.uint64]:
         """Keys less their `low` bits, ascending, with about `step` rows from each to the next."""
-        sampled = np.sort(self.samples()) >> np.uint64(low)
+        sampled = self.samples() >> np.uint64(low)
         return distinct(sampled[:: max(1, step // _SAMPLED)])
 
     def _table(self, packed: NDArray[np.void]) -> T:
@@ -246,14 +246,14 @@ def cuts(samples: NDArray[np.uint64], most: int, together: int) -> Iterator[tupl
     """Ranges of keys, first and last, that cover all, with about `most` rows in each.
 
     Args:
-        samples: of all the rows, as `Runs.samples` gives them.
+        samples: of all the rows, ascending, as `Runs.samples` gives them.
         most: rows; a single key with more is not divided.
         together: low bits of a key. Keys that differ in these alone are divided only if they have more
             rows than that between them.
     """
     step = max(1, most // _SAMPLED)
     first = 0
-    for border in np.sort(samples)[step::step].tolist():
+    for border in samples[step::step].tolist():
         whole = border >> together << together
         begin = whole if whole > first else border
         if begin > first:
