@@ -40,12 +40,12 @@ class Dissector:
         self._tunnels = TunnelNumbers()
         self._reassembler = Reassembler()
         self._heard = Heard()
-        self._sieve = Sieve(ports, self._heard)
         self._unread: Counter[str] = Counter()
         self._carried_to, self._carried_from = (np.zeros(1 << 16, dtype=np.bool_) for _ in range(2))
         for carrier in CARRIERS:
             self._carried_to[[*carrier.ports]] = True
             self._carried_from[[*carrier.ports]] = carrier.either
+        self._sieve = Sieve(ports | self._carried_to, self._heard)
         self._direct = np.zeros(256, dtype=np.bool_)
         self._direct[[*DIRECT]] = True
         self._before = self._added = self._zone = 0

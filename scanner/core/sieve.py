@@ -10,7 +10,6 @@ from scanner.core.columns import columns, gather
 from scanner.core.heard import Heard
 from scanner.core.link import ETHERNET, IPV4
 from scanner.core.packets import TCP, UDP
-from scanner.core.tunnels import CARRIERS
 
 _PLAIN = np.dtype(
     {
@@ -45,11 +44,8 @@ class Sieve:
     """Tells which frames bear on some ports, as far as one look at each can tell."""
 
     def __init__(self, ports: NDArray[np.bool_], heard: Heard) -> None:
-        """`ports`: `(65536,)` bool, those asked about. `heard`: what is told of all others in passing."""
-        carried = np.zeros(len(ports), dtype=np.bool_)
-        for carrier in CARRIERS:
-            carried[[*carrier.ports]] = True
-        self._dull = ~(ports | carried)
+        """`ports`: `(65536,)` bool, those of note. `heard`: what is told of all others in passing."""
+        self._dull = ~ports
         self._heard = heard
 
     def telling(
