@@ -36,7 +36,7 @@ _SHARE: Final = 20
 _LABEL = struct.Struct("=QQIi?cI")
 _NO_RECORDS = b"-"
 _MOST_NAME: Final = 1 << 10
-"""Bytes of an interface's name; the kernel's have fifteen."""
+"""Characters of an interface's name; the kernel's have fifteen."""
 
 
 class Shared:
@@ -73,7 +73,7 @@ class Shared:
         label = _LABEL.pack(
             self._place(frames), len(frames.buffer), count, frames.link_type, named, order, unit
         )
-        return label + (frames.interface or "").encode(errors="surrogatepass")[:_MOST_NAME]
+        return label + (frames.interface or "")[:_MOST_NAME].encode(errors="surrogatepass")
 
     def take(self, tray: int, label: bytes) -> Frames:
         """Those frames. The tray may be used again then, but not the room."""
@@ -90,7 +90,7 @@ class Shared:
             original_lengths=self._column(tray, _ORIGINALS, count).astype(np.int64),
             times=self._column(tray, _TIMES, count).copy(),
             link_type=link_type,
-            interface=label[_LABEL.size :].decode(errors="replace") if named else None,
+            interface=label[_LABEL.size :].decode(errors="surrogatepass") if named else None,
         )
 
     def _place(self, frames: Frames) -> int:

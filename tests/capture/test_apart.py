@@ -26,7 +26,7 @@ from scanner.contracts import Frames
 from scanner.model import CaptureError
 
 COUNT = 4000
-NAMES = ("eth0", "x" * 5000)
+NAMES = (os.fsdecode(b"caf\xe9"), "x" * 5000)
 
 Row = tuple[bytes, int, int, int, str | None]
 
@@ -56,7 +56,7 @@ def pcapng() -> bytes:
     """Three interfaces, of which two have names, and one of them the longest."""
     file = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
     for link_type, text in ((1, NAMES[0]), (101, NAMES[1]), (113, "")):
-        name = text.encode()
+        name = os.fsencode(text)
         padded = name + bytes(-len(name) % 4)
         option = struct.pack("<HH", 2, len(name)) + padded if name else b""
         size = 20 + len(option)
