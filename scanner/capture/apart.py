@@ -54,7 +54,10 @@ def open_apart(
     def read(allocate: Allocate | None, warn: Warn | None) -> Iterator[Frames]:
         return open_capture(path, warn=warn, interfaces=interfaces, allocate=allocate)
 
-    return apart(read, warn) if _is_large(path) and _possible() else read(None, warn)
+    if not _is_large(path):
+        return read(None, warn)
+    settle()
+    return apart(read, warn) if _possible() else read(None, warn)
 
 
 def _is_large(path: str | os.PathLike[str]) -> bool:
@@ -71,7 +74,6 @@ def _possible() -> bool:
 
     Other threads would be missing in a fork, with all that they hold.
     """
-    settle()
     alone = threading.active_count() == 1 and threading.current_thread() is threading.main_thread()
     return alone and hasattr(os, "fork") and len(os.sched_getaffinity(0)) > 1
 
